@@ -1,0 +1,233 @@
+//! The checked configuration that every dialect is lowered into.
+//!
+//! A [`Config`] exists only when all of it is right; what is wrong is reported as [`Problem`]s, all at once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::limits::Limits;
+
+pub mod native;
+
+/// What sheen runs. Made by [`native::load`] or by the `proxy` and `demo` verbs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    pub runtime: Runtime,
+    /// At least one.
+    pub listeners: Vec<Listen>,
+    /// Peers whose X-Forwarded-For is continued instead of overwritten.
+    pub trusted_proxies: Vec<IpNet>,
+    pub protocols: Protocols,
+    pub log: LogConfig,
+    pub limits: Limits,
+    /// At least one; the first answers for names no other site has.
+    pub sites: Vec<Site>,
+}
+
+/// Which driver the workers run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// The first rung of [`Rung::LADDER`] that this kernel allows.
+    Auto,
+    /// This rung or a failure at start.
+    Exactly(Rung),
+}
+
+/// One way to wait for the kernel, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rung {
+    /// io_uring with SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1).
+    DeferTaskrun,
+    /// io_uring with COOP_TASKRUN (Linux 5.19).
+    CoopTaskrun,
+    /// io_uring without flags (Linux 5.6).
+    IoUring,
+    /// epoll: containers often forbid io_uring.
+    Epoll,
+}
+
+impl Rung {
+    pub const LADDER: [Self; 4] =
+        [Self::DeferTaskrun, Self::CoopTaskrun, Self::IoUring, Self::Epoll];
+
+    /// The word in sheen.toml (`runtime = "..."`).
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DeferTaskrun => "defer_taskrun",
+            Self::CoopTaskrun => "coop_taskrun",
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
+/// One address to listen on. `:PORT` has been expanded to the v4 and the v6 wildcard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    pub tls: bool,
+    /// A v6 wildcard that came from `:PORT`: skipped with a note on machines without IPv6.
+    pub optional: bool,
+}
+
+/// TLS versions offered; at least one is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocols {
+    pub tls12: bool,
+    pub tls13: bool,
+}
+
+/// One set of server names and what is behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Lower case, exact or `*.suffix`; may be empty for a first site that answers for everything.
+    pub names: Vec<String>,
+    /// Certificate files; empty: the development certificate.
+    pub certificates: Vec<CertificateFiles>,
+    /// The value of Strict-Transport-Security, checked (RFC 6797 section 6.1).
+    pub hsts: Option<String>,
+    pub http: PlainHttp,
+    /// `DIR` of `DIR/.well-known/acme-challenge/TOKEN`, served on plain HTTP.
+    pub acme_webroot: Option<PathBuf>,
+    /// At least one, longest prefix first.
+    pub locations: Vec<Location>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What a plain-HTTP listener does with requests for a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// 301 to https.
+    Redirect301,
+    /// 308 to https: method and body are kept.
+    Redirect308,
+    /// Proxied without TLS.
+    Proxy,
+}
+
+/// A path prefix and the app behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Begins with `/`.
+    pub prefix: String,
+    /// The prefix is replaced by `/` before the app sees the path.
+    pub strip_prefix: bool,
+    pub app: App,
+    pub upstream: Upstream,
+}
+
+/// Which extra header tells the app its public address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum App {
+    /// X-Forwarded-* alone.
+    Shiny,
+    /// X-RStudio-Request too.
+    Workbench,
+    /// X-RSC-Request too.
+    Connect,
+}
+
+/// Where an app listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// As written in the configuration, for messages.
+    pub name: String,
+    /// Tried in order; at least one.
+    pub addresses: Vec<UpstreamAddress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UpstreamAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `None`: no access log.
+    pub access: Option<LogTarget>,
+    pub format: AccessFormat,
+    pub error: LogTarget,
+    pub level: Level,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// nginx's `combined`.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Severity, most severe first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl Level {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// One thing that is wrong in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, or the option on the command line (`--hsts`).
+    pub file: String,
+    /// 1-based; `None` where there is no line (a command line, a missing file).
+    pub line: Option<usize>,
+    /// What is wrong, with the value, lower case, no full stop.
+    pub what: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.what)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}

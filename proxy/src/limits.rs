@@ -1,0 +1,101 @@
+//! Every bound and deadline of sheen: the unit in the name, the default beside it, relations asserted.
+
+use std::time::Duration;
+
+/// Sizes and counts. `None` lifts a limit where that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections in all; `None`: derived from the open-file limit at start.
+    pub connections_max: Option<u32>,
+    /// Client connections from one address; `None`: half of `connections_max`.
+    pub connections_per_address_max: Option<u32>,
+    /// Request line and fields together; beyond it 431.
+    pub request_head_bytes_max: usize,
+    /// The request target alone; beyond it 414.
+    pub request_target_bytes_max: usize,
+    /// Header fields of one request; beyond it 431. Never above [`FIELDS_MAX`].
+    pub request_fields_max: usize,
+    /// Body of one request; beyond it 413. `None`: any size.
+    pub request_body_bytes_max: Option<u64>,
+    /// Status line and fields of an answer; beyond it 502.
+    pub response_head_bytes_max: usize,
+    pub timeouts: Timeouts,
+}
+
+/// Deadlines. Each is the longest wait for progress, except `handshake`, `request_head` and `drain`,
+/// which bound the whole step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    pub handshake: Duration,
+    pub request_head: Duration,
+    pub request_body: Duration,
+    pub keep_alive: Duration,
+    pub upstream_connect: Duration,
+    pub upstream_answer: Duration,
+    pub upstream_idle: Duration,
+    pub send: Duration,
+    pub tunnel_idle: Duration,
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: None,
+            connections_per_address_max: None,
+            request_head_bytes_max: 32 << 10,
+            request_target_bytes_max: 16 << 10,
+            request_fields_max: 100,
+            request_body_bytes_max: None,
+            response_head_bytes_max: 64 << 10,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(20),
+            request_body: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(75),
+            upstream_connect: Duration::from_secs(5),
+            upstream_answer: Duration::from_secs(3600),
+            upstream_idle: Duration::from_secs(30),
+            send: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(24 * 3600),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Header fields that any head may have at most: the size of the parser's table on the stack.
+pub const FIELDS_MAX: usize = 256;
+/// Largest head that can be configured, request or response.
+pub const HEAD_BYTES_MAX: usize = 256 << 10;
+/// Bytes left free before the data of a buffer, so that a rewritten head or a chunk-size line
+/// fits in front of the body without moving it.
+pub const HEADROOM_BYTES: usize = 1024;
+/// Data bytes of a pooled buffer: four TLS records.
+pub const BUF_BYTES: usize = 64 << 10;
+/// Interim (1xx) answers to one request.
+pub const INTERIM_ANSWERS_MAX: usize = 16;
+/// Digits of a chunk size; 16 hold every u64.
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+/// Bytes of extensions on one chunk-size line.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4096;
+/// Bytes of a trailer section.
+pub const TRAILER_BYTES_MAX: usize = 16 << 10;
+/// Idle connections to one upstream address that a worker keeps.
+pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
+/// Connections taken from a listener before other tasks run.
+pub const ACCEPTS_PER_TURN_MAX: usize = 16;
+/// Bytes read and thrown away, and the time for it, so that a client still sending sees our answer
+/// instead of a reset.
+pub const LINGER_BYTES_MAX: u64 = 64 << 20;
+pub const LINGER: Duration = Duration::from_secs(10);
+
+const _: () = assert!(FIELDS_MAX >= 100);
+const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
+const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);
