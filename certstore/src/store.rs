@@ -225,7 +225,7 @@ impl Slot {
 }
 
 /// The one place of this crate that asks for the date.
-fn unix_now() -> i64 {
+pub(crate) fn unix_now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
     elapsed.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
