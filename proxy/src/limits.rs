@@ -74,6 +74,14 @@ impl Default for Timeouts {
 pub const FIELDS_MAX: usize = 256;
 /// Largest head that can be configured, request or response.
 pub const HEAD_BYTES_MAX: usize = 256 << 10;
+/// Smallest head limit that can be configured: browsers send one to four kilobytes.
+pub const HEAD_BYTES_MIN: usize = 1 << 10;
+/// Longest deadline that can be configured.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Most worker threads that can be configured.
+pub const WORKERS_MAX: usize = 1024;
+/// Largest configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes left free before the data of a buffer, so that a rewritten head or a chunk-size line
 /// fits in front of the body without moving it.
 pub const HEADROOM_BYTES: usize = 1024;
@@ -97,5 +105,8 @@ pub const LINGER_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_secs(10);
 
 const _: () = assert!(FIELDS_MAX >= 100);
-const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
+const _: () = assert!(
+    BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096,
+    "a full TLS record always fits"
+);
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

@@ -10,7 +10,14 @@ use ipnet::IpNet;
 
 use crate::limits::Limits;
 
+pub(crate) mod address;
+mod advice;
+pub(crate) mod check;
+mod keys;
+mod names;
 pub mod native;
+pub(crate) mod raw;
+mod values;
 
 /// What sheen runs. Made by [`native::load`] or by the `proxy` and `demo` verbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +59,12 @@ pub enum Rung {
 }
 
 impl Rung {
-    pub const LADDER: [Self; 4] =
-        [Self::DeferTaskrun, Self::CoopTaskrun, Self::IoUring, Self::Epoll];
+    pub const LADDER: [Self; 4] = [
+        Self::DeferTaskrun,
+        Self::CoopTaskrun,
+        Self::IoUring,
+        Self::Epoll,
+    ];
 
     /// The word in sheen.toml (`runtime = "..."`).
     pub fn word(self) -> &'static str {

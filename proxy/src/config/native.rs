@@ -1,0 +1,231 @@
+//! sheen.toml: from a file to the checked configuration.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue, Error};
+
+use super::address::resolve_by_system;
+use super::check::check;
+use super::raw::{Checker, Entry, Node, Place, Resolve, Value};
+use super::{Config, Problem};
+use crate::limits::CONFIG_BYTES_MAX;
+
+/// A configuration that is right, and what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    pub config: Config,
+    /// Legal, but likely to hurt.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and checks a file; everything that is wrong is reported at once.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    let file = path.display().to_string();
+    let fail = |line, what: String, hint: &str| {
+        vec![Problem {
+            file: file.clone(),
+            line,
+            what,
+            hint: Some(hint.to_owned()),
+        }]
+    };
+    let bytes = read(path).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "name it with -c FILE; `sheen --help` shows a first one",
+            io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
+            _ => "name a file of text with -c FILE",
+        };
+        fail(None, format!("cannot be read: {error}"), hint)
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = Lines::of(error.as_bytes()).number(error.utf8_error().valid_up_to());
+        fail(
+            Some(line),
+            "is not UTF-8 text".to_owned(),
+            "save it as UTF-8",
+        )
+    })?;
+    check_text(
+        &text,
+        &file,
+        path.parent().unwrap_or(Path::new("")),
+        resolve_by_system,
+    )
+}
+
+/// Checks a text that came from `file`, to whose folder relative paths are relative.
+pub fn parse(text: &str, file: &str) -> Result<Loaded, Vec<Problem>> {
+    check_text(
+        text,
+        file,
+        Path::new(file).parent().unwrap_or(Path::new("")),
+        resolve_by_system,
+    )
+}
+
+/// For the fuzzer: the whole way of a text, without asking the network for names.
+#[doc(hidden)]
+pub fn fuzz_parse(text: &str) {
+    let nobody = |_: &str, port: u16| Ok(vec![SocketAddr::from(([192, 0, 2, 1], port))]);
+    let result = check_text(text, "fuzz.toml", Path::new("/nonexistent"), nobody);
+    if let Err(problems) = result {
+        assert!(!problems.is_empty(), "a refusal says why");
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(CONFIG_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        let what = format!("larger than {} MiB", CONFIG_BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
+}
+
+fn check_text(
+    text: &str,
+    file: &str,
+    base: &Path,
+    resolve: Resolve,
+) -> Result<Loaded, Vec<Problem>> {
+    let source = Source {
+        file: file.into(),
+        lines: Lines::of(text.as_bytes()),
+    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(source.syntax_problems(text, &errors));
+    }
+    let value = source.table(table.get_ref());
+    // Not the span of the table: what is missing from a file has no line.
+    let root = Node {
+        place: Place {
+            file: source.file.clone(),
+            line: None,
+        },
+        value,
+    };
+    check(&root, Checker::new(base, resolve))
+}
+
+/// The file that spans point into.
+struct Source {
+    file: Rc<str>,
+    lines: Lines,
+}
+
+impl Source {
+    fn place(&self, span: &Range<usize>) -> Place {
+        Place {
+            file: self.file.clone(),
+            line: Some(self.lines.number(span.start)),
+        }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        let place = self.place(&value.span());
+        let value = match value.get_ref() {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(integer) => {
+                match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                    Ok(number) => Value::Number(number),
+                    Err(_) => {
+                        Value::Foreign(format!("the number {integer}, too large for any key"))
+                    }
+                }
+            }
+            DeValue::Float(float) => Value::Foreign(format!("the fraction {float}")),
+            DeValue::Boolean(truth) => Value::Truth(*truth),
+            DeValue::Datetime(date) => Value::Foreign(format!("the date {date}")),
+            DeValue::Array(values) => {
+                Value::List(values.iter().map(|value| self.node(value)).collect())
+            }
+            DeValue::Table(table) => self.table(table),
+        };
+        Node { place, value }
+    }
+
+    fn table(&self, table: &DeTable<'_>) -> Value {
+        let entry = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| Entry {
+            name: name.get_ref().to_string(),
+            place: self.place(&name.span()),
+            node: self.node(value),
+        };
+        Value::Table(table.iter().map(entry).collect())
+    }
+
+    /// One problem a line: what follows the first is often its echo.
+    fn syntax_problems(&self, text: &str, errors: &[Error]) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = Vec::new();
+        for error in errors {
+            let line = error.span().map(|span| self.lines.number(span.start));
+            if problems.iter().any(|problem| problem.line == line) {
+                continue;
+            }
+            let what = format!("syntax error: {}", error.message().replace('\n', ", "));
+            let hint = line
+                .and_then(|line| self.lines.text(text, line))
+                .and_then(syntax_hint);
+            let hint = hint.map(str::to_owned);
+            problems.push(Problem {
+                file: self.file.to_string(),
+                line,
+                what,
+                hint,
+            });
+        }
+        problems.sort_by_key(|problem| problem.line);
+        problems
+    }
+}
+
+/// The likely cause of a syntax error on this line.
+fn syntax_hint(line: &str) -> Option<&'static str> {
+    let line = line.split('#').next().unwrap_or(line).trim();
+    if line.ends_with(';') || line.ends_with('{') && !line.contains('=') {
+        return Some("this looks like nginx.conf; sheen.toml is TOML: key = \"value\"");
+    }
+    let (_, value) = line.split_once('=')?;
+    let value = value.trim();
+    if value.contains('\'') || value.contains('"') || value.is_empty() {
+        return None;
+    }
+    Some("write texts, durations and sizes in quotes: key = \"30s\"")
+}
+
+/// Where each line of a text begins.
+struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: &[u8]) -> Self {
+        let after_newline = text
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(at, _)| at + 1);
+        Self {
+            starts: std::iter::once(0).chain(after_newline).collect(),
+        }
+    }
+
+    /// The 1-based number of the line that holds the byte.
+    fn number(&self, at: usize) -> usize {
+        self.starts.partition_point(|start| *start <= at)
+    }
+
+    fn text<'a>(&self, text: &'a str, number: usize) -> Option<&'a str> {
+        let start = *self.starts.get(number.checked_sub(1)?)?;
+        text.get(start..)?.lines().next()
+    }
+}
