@@ -134,13 +134,12 @@ fn order(chain: &[X509Certificate<'_>], source: &Source, out: &mut Vec<Problem>)
         );
     }
     if chain.len() == 1 && !self_issued && !issued_by_development_ca(last) {
+        let issuer = last.issuer().to_string();
+        let issuer: String = issuer.chars().filter(|c| !c.is_control()).collect();
         out.push(
             Problem::new(
                 &source.cert,
-                format!(
-                    "the chain lacks the issuer's certificate ({})",
-                    last.issuer()
-                ),
+                format!("the chain lacks the issuer's certificate ({issuer})"),
             )
             .hint("many clients fail without it; use fullchain.pem rather than cert.pem"),
         );

@@ -211,17 +211,17 @@ pub(crate) fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
             }
         }
     }
+    // What is no name reaches neither the index nor a log.
+    let letter = |b: u8| b.is_ascii_alphanumeric() || b"-._*:".contains(&b);
+    names.retain(|name| !name.is_empty() && name.bytes().all(letter));
     if names.is_empty() {
         let common = leaf
             .subject()
             .iter_common_name()
             .next()
             .and_then(|cn| cn.as_str().ok());
-        names.extend(
-            common
-                .filter(|cn| cn.contains('.') && !cn.contains(' '))
-                .map(normal),
-        );
+        let common = common.filter(|cn| cn.contains('.') && cn.bytes().all(letter));
+        names.extend(common.map(normal));
     }
     names
 }

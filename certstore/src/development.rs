@@ -339,3 +339,44 @@ const AUTHORITY_DAYS: u32 = 3650;
 const COMMON_NAME_MAX: usize = 64;
 
 const _: () = assert!(LEAF_DAYS_MIN < LEAF_DAYS && LEAF_DAYS < 398);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leaf_is_renewed_a_month_before_its_end_and_the_authority_in_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        let start = 1_800_000_000;
+        let at = |days: i64| {
+            let files = ensure_at(dir, &[], start + days * 86_400).unwrap();
+            (files.created, files.issued)
+        };
+        assert_eq!(at(0), (true, true));
+        assert_eq!(at(59), (false, false));
+        assert_eq!(at(61), (false, true));
+        assert_eq!(at(61 + 59), (false, false));
+        // Every leaf must end before its authority.
+        let last = i64::from(AUTHORITY_DAYS) - i64::from(LEAF_DAYS);
+        assert_eq!(at(last - 1), (false, true));
+        assert_eq!(at(last + 1), (true, true));
+    }
+
+    #[test]
+    fn state_has_its_place() {
+        let dir = |xdg: Option<&str>, home: Option<&str>| {
+            state_dir_of(xdg.map(OsString::from), home.map(OsString::from))
+                .display()
+                .to_string()
+        };
+        assert_eq!(dir(Some("/x"), Some("/home/a")), "/x/sheen");
+        assert_eq!(
+            dir(Some("x"), Some("/home/a")),
+            "/home/a/.local/state/sheen"
+        );
+        assert_eq!(dir(None, Some("/home/a")), "/home/a/.local/state/sheen");
+        assert_eq!(dir(None, Some("")), "/var/lib/sheen");
+        assert_eq!(dir(None, None), "/var/lib/sheen");
+    }
+}

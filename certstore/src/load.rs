@@ -112,7 +112,8 @@ fn read_file(path: &Path) -> Result<Contents, Problem> {
             .hint("a renewal can only be read from a file that can be read twice"));
     }
     // Room for all of it at once: a vector that grows leaves copies of the key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
+    let bytes_expected = usize::try_from(metadata.len()).unwrap_or(FILE_BYTES_MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_expected.min(FILE_BYTES_MAX) + 1));
     let read = file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| cannot_read(path, &error))?;
     if bytes.len() > FILE_BYTES_MAX {

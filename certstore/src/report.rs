@@ -41,9 +41,11 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.names.is_empty() {
-            true => write!(f, "certificate without names")?,
-            false => write!(f, "certificate for {}", self.names.join(", "))?,
+        let shown = &self.names[..self.names.len().min(NAMES_SHOWN_MAX)];
+        match self.names.len() - shown.len() {
+            _ if shown.is_empty() => write!(f, "certificate without names")?,
+            0 => write!(f, "certificate for {}", shown.join(", "))?,
+            more => write!(f, "certificate for {} and {more} more", shown.join(", "))?,
         }
         let Some(now) = &self.now else {
             write!(f, ": no longer served, from {}", self.file.display())?;
@@ -90,6 +92,15 @@ impl Problem {
         }
     }
 
+    /// Adds what is not there yet: pairs of one file have their problems in common.
+    pub(crate) fn merge(known: &mut Vec<Problem>, found: Vec<Problem>) {
+        for problem in found {
+            if !known.contains(&problem) {
+                known.push(problem);
+            }
+        }
+    }
+
     pub(crate) fn hint(self, hint: impl Into<String>) -> Problem {
         Problem {
             hint: Some(hint.into()),
@@ -117,3 +128,6 @@ pub(crate) fn date(unix_secs: i64) -> String {
         Err(_) => format!("{unix_secs} s after 1970"),
     }
 }
+
+/// A line of a log is read by people; a certificate may have a hundred names.
+const NAMES_SHOWN_MAX: usize = 4;

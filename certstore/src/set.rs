@@ -1,6 +1,7 @@
 //! Immutable index of identities: exact name, wildcard, default
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
@@ -10,7 +11,7 @@ use crate::check::{Identity, KeyKind, normal};
 use crate::store::Source;
 
 /// What each server name is answered with at one moment. Never changes once made.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct CertSet {
     exact: HashMap<Box<[u8]>, Entry>,
     /// By what follows the asterisk: `.example.com`. It stands for exactly one label.
@@ -116,8 +117,16 @@ impl CertSet {
     }
 }
 
+impl fmt::Debug for CertSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertSet")
+            .field("identities", &self.identities)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The identities of one name: at most one of each kind of key, ordered by rank.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Entry {
     choices: Vec<(KeyKind, Arc<CertifiedKey>)>,
     /// True exactly when the configuration said whose name this is.

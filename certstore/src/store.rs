@@ -65,10 +65,10 @@ impl Store {
                     warnings,
                 }) => {
                     report.changed.extend(fresh.change(Some(slot)));
-                    report.warnings.extend(warnings);
+                    Problem::merge(&mut report.warnings, warnings);
                     *slot = fresh;
                 }
-                Err(problems) => report.kept.extend(problems),
+                Err(problems) => Problem::merge(&mut report.kept, problems),
             }
         }
         if !report.changed.is_empty() {
@@ -91,10 +91,10 @@ impl Store {
                 Ok(Fresh::Same) => {}
                 Ok(Fresh::Changed { slot, warnings }) => {
                     report.changed.extend(slot.change(before));
-                    report.warnings.extend(warnings);
+                    Problem::merge(&mut report.warnings, warnings);
                     next.push(slot);
                 }
-                Err(found) => problems.extend(found),
+                Err(found) => Problem::merge(&mut problems, found),
             }
         }
         if !problems.is_empty() {
