@@ -147,52 +147,24 @@ impl ProxyArgs {
         if !self.from.is_empty() {
             site.push(list("--from", "names", &self.from));
         }
-        site.extend(
-            self.hsts
-                .as_ref()
-                .map(|value| text("--hsts", "hsts", value)),
-        );
+        site.extend(self.hsts.as_ref().map(|value| text("--hsts", "hsts", value)));
         site.extend(self.app.as_ref().map(|value| text("--app", "app", value)));
-        site.extend(
-            self.http
-                .as_ref()
-                .map(|value| text("--http", "http", value)),
-        );
+        site.extend(self.http.as_ref().map(|value| text("--http", "http", value)));
         let webroot = self.acme_webroot.as_ref();
         site.extend(webroot.map(|value| text("--acme-webroot", "acme_webroot", value)));
         site.extend(self.certificates(&mut checker));
 
         let mut log = Vec::new();
-        log.extend(
-            self.access_log
-                .as_ref()
-                .map(|value| text("--access-log", "access", value)),
-        );
-        log.extend(
-            self.log_format
-                .as_ref()
-                .map(|value| text("--log-format", "format", value)),
-        );
+        log.extend(self.access_log.as_ref().map(|value| text("--access-log", "access", value)));
+        log.extend(self.log_format.as_ref().map(|value| text("--log-format", "format", value)));
 
         let mut root = Vec::new();
-        root.extend(listeners(
-            "--listen-https",
-            "listen_https",
-            &self.listen_https,
-        ));
+        root.extend(listeners("--listen-https", "listen_https", &self.listen_https));
         root.extend(listeners("--listen-http", "listen_http", &self.listen_http));
         if !self.trusted_proxy.is_empty() {
-            root.push(list(
-                "--trusted-proxy",
-                "trusted_proxies",
-                &self.trusted_proxy,
-            ));
+            root.push(list("--trusted-proxy", "trusted_proxies", &self.trusted_proxy));
         }
-        root.extend(
-            self.runtime
-                .as_ref()
-                .map(|value| text("--runtime", "runtime", value)),
-        );
+        root.extend(self.runtime.as_ref().map(|value| text("--runtime", "runtime", value)));
         root.extend(self.workers.as_ref().map(|value| match value.parse() {
             Ok(number) => entry("--workers", "workers", Value::Number(number)),
             Err(_) => text("--workers", "workers", value),
@@ -220,11 +192,7 @@ impl ProxyArgs {
             let pair = vec![text("--cert", "cert", cert), text("--key", "key", key)];
             node("--cert", Value::Table(pair))
         });
-        Some(entry(
-            "--cert",
-            "certificates",
-            Value::List(pairs.collect()),
-        ))
+        Some(entry("--cert", "certificates", Value::List(pairs.collect())))
     }
 }
 
@@ -235,11 +203,7 @@ impl DemoArgs {
         let https = listen_or_free("--listen-https", &self.listen_https, DEMO_HTTPS, &mut notes);
         let http = listen_or_free("--listen-http", &self.listen_http, DEMO_HTTP, &mut notes);
         let site = vec![
-            list(
-                "sheen demo",
-                "names",
-                &["localhost", "127.0.0.1", "::1"].map(str::to_owned),
-            ),
+            list("sheen demo", "names", &["localhost", "127.0.0.1", "::1"].map(str::to_owned)),
             text("sheen demo", "to", &to.to_string()),
         ];
         let mut root = vec![entry("sheen demo", "site", one_site(site))];
@@ -248,10 +212,7 @@ impl DemoArgs {
         let checker = Checker::new(Path::new(""), resolve_by_system);
         let loaded = check(&node("sheen demo", Value::Table(root)), checker)?;
         // That the demo's certificate is a development one is no news.
-        Ok(Loaded {
-            config: loaded.config,
-            warnings: notes,
-        })
+        Ok(Loaded { config: loaded.config, warnings: notes })
     }
 }
 
@@ -309,10 +270,7 @@ fn parse_with(
         Some(Verb::Proxy(args)) => return Ok(Command::Proxy(args)),
         Some(Verb::Demo(args)) => return Ok(Command::Demo(args)),
         Some(Verb::Check { config, quiet }) => {
-            return Ok(Command::Check {
-                config: config_or_default(config),
-                quiet,
-            });
+            return Ok(Command::Check { config: config_or_default(config), quiet });
         }
         None => {}
     }
@@ -324,22 +282,15 @@ fn parse_with(
     }
     if arguments.test {
         let config = config_or_default(arguments.config);
-        return Ok(Command::Check {
-            config,
-            quiet: arguments.quiet,
-        });
+        return Ok(Command::Check { config, quiet: arguments.quiet });
     }
     if arguments.config.is_none() && !default_config.exists() {
-        let welcome = format!(
-            "no arguments, and no file {}\n\n{EXAMPLES}\n",
-            default_config.display()
-        );
+        let welcome =
+            format!("no arguments, and no file {}\n\n{EXAMPLES}\n", default_config.display());
         let kind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         return Err(clap::Error::raw(kind, welcome));
     }
-    Ok(Command::Run {
-        config: config_or_default(arguments.config),
-    })
+    Ok(Command::Run { config: config_or_default(arguments.config) })
 }
 
 /// What the user wrote; or the default; or, when that is taken, any free port, with a note.
@@ -377,9 +328,7 @@ fn one_site(entries: Vec<Entry>) -> Value {
 }
 
 fn list(flag: &str, key: &str, given: &[String]) -> Entry {
-    let texts = given
-        .iter()
-        .map(|given| node(flag, Value::Text(given.clone())));
+    let texts = given.iter().map(|given| node(flag, Value::Text(given.clone())));
     entry(flag, key, Value::List(texts.collect()))
 }
 
@@ -388,25 +337,15 @@ fn text(flag: &str, key: &str, given: &str) -> Entry {
 }
 
 fn entry(flag: &str, key: &str, value: Value) -> Entry {
-    Entry {
-        name: key.to_owned(),
-        place: place(flag),
-        node: node(flag, value),
-    }
+    Entry { name: key.to_owned(), place: place(flag), node: node(flag, value) }
 }
 
 fn node(flag: &str, value: Value) -> Node {
-    Node {
-        place: place(flag),
-        value,
-    }
+    Node { place: place(flag), value }
 }
 
 fn place(flag: &str) -> Place {
-    Place {
-        file: flag.into(),
-        line: None,
-    }
+    Place { file: flag.into(), line: None }
 }
 
 const DEFAULT_CONFIG: &str = "/etc/sheen/sheen.toml";

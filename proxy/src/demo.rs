@@ -17,9 +17,7 @@ use tungstenite::{Error, Message, WebSocket};
 pub fn spawn() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
-    thread::Builder::new()
-        .name("demo".to_owned())
-        .spawn(move || accept(&listener))?;
+    thread::Builder::new().name("demo".to_owned()).spawn(move || accept(&listener))?;
     Ok(address)
 }
 
@@ -37,9 +35,7 @@ fn accept(listener: &TcpListener) {
             drop(held);
         };
         // Without a thread the connection is dropped, and sheen answers 502.
-        let _thread = thread::Builder::new()
-            .name("demo-connection".to_owned())
-            .spawn(serve);
+        let _thread = thread::Builder::new().name("demo-connection".to_owned()).spawn(serve);
     }
 }
 
@@ -110,10 +106,7 @@ fn read_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<Optio
 
 fn request(head: &httparse::Request<'_, '_>) -> Request {
     let field = |name: &str| {
-        let found = head
-            .headers
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name));
+        let found = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
         found.map(|field| String::from_utf8_lossy(field.value).into_owned())
     };
     let method = head.method.unwrap_or_default().to_owned();
@@ -199,9 +192,7 @@ fn talk(stream: TcpStream, early: Vec<u8>, request: &Request) -> Result<(), Erro
 /// The number in `{"bins":30}`, all that the page ever sends.
 fn bins_wanted(text: &str) -> Option<usize> {
     let bins = text.strip_prefix(r#"{"bins":"#)?.strip_suffix('}')?;
-    bins.parse()
-        .ok()
-        .filter(|bins| (1..=BINS_MAX).contains(bins))
+    bins.parse().ok().filter(|bins| (1..=BINS_MAX).contains(bins))
 }
 
 /// Counts in equal bins from the least to the largest value, as R's `hist` with that many breaks.
@@ -223,9 +214,8 @@ fn waiting_times() -> Vec<f64> {
     let mut state = 20_u64;
     let mut uniform = || {
         // Knuth's MMIX generator.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / f64::from(1_u32 << 31)
     };
     let mut time = || {
@@ -272,9 +262,7 @@ mod tests {
     /// Sends raw bytes and reads until the server closes.
     fn exchange(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -284,21 +272,12 @@ mod tests {
     #[test]
     fn serves_the_page_whole() {
         let address = spawn().unwrap();
-        let answer = exchange(
-            address,
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        );
+        let answer = exchange(address, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-        assert!(
-            head.contains(&format!("Content-Length: {}\r\n", PAGE.len())),
-            "{head}"
-        );
+        assert!(head.contains(&format!("Content-Length: {}\r\n", PAGE.len())), "{head}");
         assert_eq!(body, PAGE);
-        assert!(
-            !PAGE.contains("src=\"http") && !PAGE.contains("href=\"http"),
-            "self-contained"
-        );
+        assert!(!PAGE.contains("src=\"http") && !PAGE.contains("href=\"http"), "self-contained");
     }
 
     #[test]
@@ -310,19 +289,11 @@ mod tests {
              GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nGET /websocket/ HTTP/1.1\r\nHost: a\r\n\r\n\
              POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
         );
-        let statuses: Vec<&str> = answer
-            .lines()
-            .filter_map(|line| line.strip_prefix("HTTP/1.1 "))
-            .collect();
+        let statuses: Vec<&str> =
+            answer.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 ")).collect();
         assert_eq!(
             statuses,
-            [
-                "200 OK",
-                "200 OK",
-                "404 Not Found",
-                "426 Upgrade Required",
-                "405 Method Not Allowed"
-            ]
+            ["200 OK", "200 OK", "404 Not Found", "426 Upgrade Required", "405 Method Not Allowed"]
         );
         assert!(!answer.contains("<html"), "HEAD has no body");
         assert!(answer.contains("\r\n\r\nok\nHTTP/1.1 404"), "{answer}");
@@ -332,9 +303,7 @@ mod tests {
     fn answers_bins_with_a_histogram() {
         let address = spawn().unwrap();
         let stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (mut socket, _) = tungstenite::client("ws://demo.test/websocket/", stream).unwrap();
         let greeting = socket.read().unwrap().into_text().unwrap();
         assert!(greeting.starts_with(r#"{"session":""#), "{greeting}");
@@ -343,15 +312,8 @@ mod tests {
         socket.send(Message::text(r#"{"bins":0}"#)).unwrap();
         socket.send(Message::text(r#"{"bins":12}"#)).unwrap();
         let answer = socket.read().unwrap().into_text().unwrap();
-        let counts = answer
-            .split_once("\"counts\":[")
-            .unwrap()
-            .1
-            .trim_end_matches("]}");
-        let counts: Vec<usize> = counts
-            .split(", ")
-            .map(|count| count.parse().unwrap())
-            .collect();
+        let counts = answer.split_once("\"counts\":[").unwrap().1.trim_end_matches("]}");
+        let counts: Vec<usize> = counts.split(", ").map(|count| count.parse().unwrap()).collect();
         assert_eq!(counts.len(), 12);
         assert_eq!(counts.iter().sum::<usize>(), WAITING_TIMES);
 

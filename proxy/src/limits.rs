@@ -105,8 +105,5 @@ pub const LINGER_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_secs(10);
 
 const _: () = assert!(FIELDS_MAX >= 100);
-const _: () = assert!(
-    BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096,
-    "a full TLS record always fits"
-);
+const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

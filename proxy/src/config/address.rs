@@ -48,10 +48,7 @@ pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, Complaint> 
     } else {
         "write ADDR:PORT, [V6]:PORT or :PORT, with an address and not a name: \"127.0.0.1:8443\""
     };
-    Err(Complaint::new(
-        format!("`{text}` is no address to listen on"),
-        hint,
-    ))
+    Err(Complaint::new(format!("`{text}` is no address to listen on"), hint))
 }
 
 /// `HOST:PORT`, `:PORT`, `unix:/path`, each also behind `http://`.
@@ -64,15 +61,9 @@ pub(crate) fn parse_upstream(
     let addresses = if let Some(path) = plain.strip_prefix("unix:") {
         vec![unix_address(text, path, base)?]
     } else {
-        tcp_addresses(text, plain, resolve)?
-            .into_iter()
-            .map(UpstreamAddress::Tcp)
-            .collect()
+        tcp_addresses(text, plain, resolve)?.into_iter().map(UpstreamAddress::Tcp).collect()
     };
-    Ok(Upstream {
-        name: text.to_owned(),
-        addresses,
-    })
+    Ok(Upstream { name: text.to_owned(), addresses })
 }
 
 /// An address or a network, and the network as written when it named a host inside it.
@@ -205,10 +196,9 @@ fn resolved(
 ) -> Result<Vec<SocketAddr>, Complaint> {
     let hint = "check the spelling and /etc/hosts, or write the address itself: \"127.0.0.1:3838\"";
     match answer {
-        Ok(addresses) if addresses.is_empty() => Err(Complaint::new(
-            format!("`{text}`: the name `{host}` has no address"),
-            hint,
-        )),
+        Ok(addresses) if addresses.is_empty() => {
+            Err(Complaint::new(format!("`{text}`: the name `{host}` has no address"), hint))
+        }
         Ok(addresses) => Ok(addresses),
         Err(error) => Err(Complaint::new(
             format!("`{text}`: the name `{host}` cannot be resolved: {error}"),
@@ -220,10 +210,7 @@ fn resolved(
 fn parse_port(text: &str, port: &str) -> Result<u16, Complaint> {
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     port.parse::<u16>().ok().filter(|_| digits).ok_or_else(|| {
-        Complaint::new(
-            format!("`{text}` has no valid port"),
-            "a port is a number up to 65535",
-        )
+        Complaint::new(format!("`{text}` has no valid port"), "a port is a number up to 65535")
     })
 }
 
@@ -239,10 +226,7 @@ fn not_zero(text: &str, port: u16) -> Result<u16, Complaint> {
 
 /// An address without a port; v6 with or without brackets.
 fn bare_ip(text: &str) -> Result<IpAddr, std::net::AddrParseError> {
-    text.strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text)
-        .parse()
+    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text).parse()
 }
 
 /// `sun_path` holds 108 bytes with the NUL.

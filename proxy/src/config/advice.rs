@@ -8,11 +8,7 @@ use super::keys::{Draft, Given, SiteDraft};
 use super::raw::{Checker, Place};
 
 pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
-    if draft
-        .limits
-        .request_body_bytes_max
-        .is_some_and(|bytes| bytes < SHINY_UPLOAD_BYTES)
-    {
+    if draft.limits.request_body_bytes_max.is_some_and(|bytes| bytes < SHINY_UPLOAD_BYTES) {
         checker.warn(
             place_of(&draft.limits_written, "request_body_bytes", root),
             "request_body_bytes is below 5m, which Shiny allows for an upload by default",
@@ -44,10 +40,7 @@ fn advise_site(site: &SiteDraft, draft: &Draft, checker: &mut Checker) {
     let serves_https = !draft.https.is_empty();
     let place = |key| place_of(&site.written, key, &site.place).clone();
     if !site.written.contains_key("certificates") && serves_https {
-        let called = site
-            .names
-            .first()
-            .map_or("the first site", |(_, name)| name);
+        let called = site.names.first().map_or("the first site", |(_, name)| name);
         checker.warn(
             &site.place,
             format!("{called} has no certificates: browsers will warn of the development one"),

@@ -17,40 +17,18 @@ pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Pro
     check_sites(&draft, &root.place, &mut checker);
     advise(&draft, &root.place, &mut checker);
 
-    let Draft {
-        workers,
-        runtime,
-        trusted_proxies,
-        protocols,
-        log,
-        limits,
-        sites,
-        ..
-    } = draft;
-    let sites: Vec<Site> = sites
-        .into_iter()
-        .map(|site| build_site(site, &listeners, &mut checker))
-        .collect();
+    let Draft { workers, runtime, trusted_proxies, protocols, log, limits, sites, .. } = draft;
+    let sites: Vec<Site> =
+        sites.into_iter().map(|site| build_site(site, &listeners, &mut checker)).collect();
     checker.problems.sort_by_key(|problem| problem.line);
     checker.warnings.sort_by_key(|problem| problem.line);
     if !checker.problems.is_empty() {
         return Err(checker.problems);
     }
     let workers = workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let config = Config {
-        workers,
-        runtime,
-        listeners,
-        trusted_proxies,
-        protocols,
-        log,
-        limits,
-        sites,
-    };
-    Ok(Loaded {
-        config,
-        warnings: checker.warnings,
-    })
+    let config =
+        Config { workers, runtime, listeners, trusted_proxies, protocols, log, limits, sites };
+    Ok(Loaded { config, warnings: checker.warnings })
 }
 
 /// Where a key was written, or the place of the whole if it was not.
@@ -86,14 +64,8 @@ fn check_limits(draft: &Draft, root: &Place, checker: &mut Checker) {
 }
 
 fn check_listeners(draft: &Draft, root: &Place, checker: &mut Checker) -> Vec<Listen> {
-    let https = draft
-        .https
-        .iter()
-        .map(|(place, address)| (place, address, true));
-    let http = draft
-        .http
-        .iter()
-        .map(|(place, address)| (place, address, false));
+    let https = draft.https.iter().map(|(place, address)| (place, address, true));
+    let http = draft.http.iter().map(|(place, address)| (place, address, false));
     let mut listeners: Vec<Listen> = Vec::new();
     let mut refused: Vec<&Place> = Vec::new();
     for (place, &(address, optional), tls) in https.chain(http) {
@@ -117,11 +89,7 @@ fn check_listeners(draft: &Draft, root: &Place, checker: &mut Checker) -> Vec<Li
                 checker.refuse(place, what, "https and http need a port each: 443 and 80");
                 refused.push(place);
             }
-            None => listeners.push(Listen {
-                address,
-                tls,
-                optional,
-            }),
+            None => listeners.push(Listen { address, tls, optional }),
         }
     }
     if draft.https.is_empty() && draft.http.is_empty() && checker.problems.is_empty() {
@@ -215,19 +183,9 @@ fn check_locations(site: &SiteDraft, checker: &mut Checker) {
 fn build_site(draft: SiteDraft, listeners: &[Listen], checker: &mut Checker) -> Site {
     let mut locations = Vec::new();
     if let Given::Right(upstream) = draft.to {
-        refuse_loop(
-            &upstream,
-            place_of(&draft.written, "to", &draft.place),
-            listeners,
-            checker,
-        );
+        refuse_loop(&upstream, place_of(&draft.written, "to", &draft.place), listeners, checker);
         let prefix = "/".to_owned();
-        locations.push(Location {
-            prefix,
-            strip_prefix: false,
-            app: draft.app,
-            upstream,
-        });
+        locations.push(Location { prefix, strip_prefix: false, app: draft.app, upstream });
     }
     for location in draft.locations {
         locations.extend(build_location(location, draft.app, listeners, checker));
@@ -252,19 +210,9 @@ fn build_location(
     let (Given::Right(prefix), Given::Right(upstream)) = (draft.prefix, draft.to) else {
         return None;
     };
-    refuse_loop(
-        &upstream,
-        place_of(&draft.written, "to", &draft.place),
-        listeners,
-        checker,
-    );
+    refuse_loop(&upstream, place_of(&draft.written, "to", &draft.place), listeners, checker);
     let app = draft.app.unwrap_or(app);
-    Some(Location {
-        prefix,
-        strip_prefix: draft.strip_prefix,
-        app,
-        upstream,
-    })
+    Some(Location { prefix, strip_prefix: draft.strip_prefix, app, upstream })
 }
 
 fn refuse_loop(upstream: &Upstream, place: &Place, listeners: &[Listen], checker: &mut Checker) {
@@ -279,10 +227,6 @@ fn refuse_loop(upstream: &Upstream, place: &Place, listeners: &[Listen], checker
     };
     if upstream.addresses.iter().any(loops) {
         let what = format!("`{}` is where sheen itself listens", upstream.name);
-        checker.refuse(
-            place,
-            what,
-            "write the port of the app: 3838 for Shiny Server",
-        );
+        checker.refuse(place, what, "write the port of the app: 3838 for Shiny Server");
     }
 }

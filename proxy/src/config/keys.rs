@@ -76,20 +76,14 @@ pub(crate) struct LocationDraft {
 
 /// Reads every key of the file.
 pub(crate) fn read_draft(root: &Node, checker: &mut Checker) -> Draft {
-    let nowhere = Place {
-        file: root.place.file.clone(),
-        line: None,
-    };
+    let nowhere = Place { file: root.place.file.clone(), line: None };
     let mut draft = Draft {
         workers: None,
         runtime: Runtime::Auto,
         https: wildcard(&nowhere, ":443"),
         http: wildcard(&nowhere, ":80"),
         trusted_proxies: Vec::new(),
-        protocols: Protocols {
-            tls12: true,
-            tls13: true,
-        },
+        protocols: Protocols { tls12: true, tls13: true },
         log: LogConfig {
             access: Some(LogTarget::Stdout),
             format: AccessFormat::Combined,
@@ -126,11 +120,7 @@ const fn key<T>(
     expects: &'static str,
     read: fn(&mut T, &Field<'_>, &mut Checker),
 ) -> Key<T> {
-    Key {
-        name,
-        expects,
-        read,
-    }
+    Key { name, expects, read }
 }
 
 static ROOT: Table<Draft> = Table {
@@ -142,99 +132,64 @@ static ROOT: Table<Draft> = Table {
                 false => number(field, checker, 1, limits::WORKERS_MAX),
             };
         }),
-        key(
-            "runtime",
-            "a word such as \"auto\"",
-            |draft, field, checker| {
-                set(&mut draft.runtime, word(field, checker, &RUNTIMES));
-            },
-        ),
+        key("runtime", "a word such as \"auto\"", |draft, field, checker| {
+            set(&mut draft.runtime, word(field, checker, &RUNTIMES));
+        }),
         key("listen_https", LISTEN, |draft, field, checker| {
             draft.https = listeners(field, checker);
         }),
         key("listen_http", LISTEN, |draft, field, checker| {
             draft.http = listeners(field, checker);
         }),
-        key(
-            "trusted_proxies",
-            "a list such as [\"10.0.0.0/8\"]",
-            |draft, field, checker| {
-                draft.trusted_proxies = networks(field, checker);
-            },
-        ),
+        key("trusted_proxies", "a list such as [\"10.0.0.0/8\"]", |draft, field, checker| {
+            draft.trusted_proxies = networks(field, checker);
+        }),
         key("tls", "a table, written [tls]", |draft, field, checker| {
             read_table(field.node, &TLS, &mut draft.protocols, checker);
         }),
         key("log", "a table, written [log]", |draft, field, checker| {
             read_table(field.node, &LOG, &mut draft.log, checker);
         }),
-        key(
-            "limits",
-            "a table, written [limits]",
-            |draft, field, checker| {
-                draft.limits_written = read_table(field.node, &LIMITS, &mut draft.limits, checker);
-            },
-        ),
-        key(
-            "timeouts",
-            "a table, written [timeouts]",
-            |draft, field, checker| {
-                draft.timeouts_written =
-                    read_table(field.node, &TIMEOUTS, &mut draft.limits.timeouts, checker);
-            },
-        ),
-        key(
-            "site",
-            "a list of tables, each written [[site]]",
-            |draft, field, checker| {
-                draft.sites_written = true;
-                draft.sites = tables(field, checker, site);
-            },
-        ),
+        key("limits", "a table, written [limits]", |draft, field, checker| {
+            draft.limits_written = read_table(field.node, &LIMITS, &mut draft.limits, checker);
+        }),
+        key("timeouts", "a table, written [timeouts]", |draft, field, checker| {
+            draft.timeouts_written =
+                read_table(field.node, &TIMEOUTS, &mut draft.limits.timeouts, checker);
+        }),
+        key("site", "a list of tables, each written [[site]]", |draft, field, checker| {
+            draft.sites_written = true;
+            draft.sites = tables(field, checker, site);
+        }),
     ],
 };
 
 static TLS: Table<Protocols> = Table {
     title: "[tls]",
-    keys: &[key(
-        "protocols",
-        "a list such as [\"1.2\", \"1.3\"]",
-        protocols,
-    )],
+    keys: &[key("protocols", "a list such as [\"1.2\", \"1.3\"]", protocols)],
 };
 
 static LOG: Table<LogConfig> = Table {
     title: "[log]",
     keys: &[
-        key(
-            "access",
-            "\"stdout\", \"stderr\", \"off\" or a file",
-            |log, field, checker| {
-                log.access = match is_word(field, "off") {
-                    true => None,
-                    false => log_target(field, checker),
-                };
-            },
-        ),
+        key("access", "\"stdout\", \"stderr\", \"off\" or a file", |log, field, checker| {
+            log.access = match is_word(field, "off") {
+                true => None,
+                false => log_target(field, checker),
+            };
+        }),
         key("format", "a word", |log, field, checker| {
-            let formats = [
-                ("combined", AccessFormat::Combined),
-                ("json", AccessFormat::Json),
-            ];
+            let formats = [("combined", AccessFormat::Combined), ("json", AccessFormat::Json)];
             set(&mut log.format, word(field, checker, &formats));
         }),
-        key(
-            "error",
-            "\"stderr\", \"stdout\" or a file",
-            |log, field, checker| {
-                if is_word(field, "off") {
-                    let hint = "for little of it write level = \"error\"";
-                    checker.refuse(&field.node.place, "the error log cannot be off", hint);
-                    return;
-                }
-                set(&mut log.error, log_target(field, checker));
-            },
-        ),
+        key("error", "\"stderr\", \"stdout\" or a file", |log, field, checker| {
+            if is_word(field, "off") {
+                let hint = "for little of it write level = \"error\"";
+                checker.refuse(&field.node.place, "the error log cannot be off", hint);
+                return;
+            }
+            set(&mut log.error, log_target(field, checker));
+        }),
         key("level", "a word", |log, field, checker| {
             let level = word(field, checker, &LEVELS.map(|level| (level.word(), level)));
             set(&mut log.level, level);
@@ -248,27 +203,17 @@ static LIMITS: Table<Limits> = Table {
         key("connections", COUNT_OR_AUTO, |limits, field, checker| {
             limits.connections_max = connections(field, checker);
         }),
-        key(
-            "connections_per_address",
-            COUNT_OR_AUTO,
-            |limits, field, checker| {
-                limits.connections_per_address_max = match is_word(field, "off") {
-                    true => Some(u32::MAX),
-                    false => connections(field, checker),
-                };
-            },
-        ),
+        key("connections_per_address", COUNT_OR_AUTO, |limits, field, checker| {
+            limits.connections_per_address_max = match is_word(field, "off") {
+                true => Some(u32::MAX),
+                false => connections(field, checker),
+            };
+        }),
         key("request_head_bytes", SIZE, |limits, field, checker| {
-            set(
-                &mut limits.request_head_bytes_max,
-                head_bytes(field, checker),
-            );
+            set(&mut limits.request_head_bytes_max, head_bytes(field, checker));
         }),
         key("request_target_bytes", SIZE, |limits, field, checker| {
-            set(
-                &mut limits.request_target_bytes_max,
-                head_bytes(field, checker),
-            );
+            set(&mut limits.request_target_bytes_max, head_bytes(field, checker));
         }),
         key("request_fields", "a number", |limits, field, checker| {
             let fields = number(field, checker, 1, limits::FIELDS_MAX);
@@ -285,10 +230,7 @@ static LIMITS: Table<Limits> = Table {
             },
         ),
         key("response_head_bytes", SIZE, |limits, field, checker| {
-            set(
-                &mut limits.response_head_bytes_max,
-                head_bytes(field, checker),
-            );
+            set(&mut limits.response_head_bytes_max, head_bytes(field, checker));
         }),
     ],
 };
@@ -315,10 +257,7 @@ static TIMEOUTS: Table<Timeouts> = Table {
             set(&mut timeouts.upstream_answer, duration(field, checker));
         }),
         key("upstream_idle", DURATION, |timeouts, field, checker| {
-            set(
-                &mut timeouts.upstream_idle,
-                duration_or_zero(field, checker),
-            );
+            set(&mut timeouts.upstream_idle, duration_or_zero(field, checker));
         }),
         key("send", DURATION, |timeouts, field, checker| {
             set(&mut timeouts.send, duration(field, checker));
@@ -335,57 +274,33 @@ static TIMEOUTS: Table<Timeouts> = Table {
 static SITE: Table<SiteDraft> = Table {
     title: "[[site]]",
     keys: &[
-        key(
-            "names",
-            "a list such as [\"shiny.example.com\"]",
-            |site, field, checker| {
-                for node in list(field, checker).unwrap_or_default() {
-                    let Some(text) = text(&field.with_text(node), checker) else {
-                        continue;
-                    };
-                    if let Some(name) = checker.take(&node.place, parse_name(text)) {
-                        site.names.push((node.place.clone(), name));
-                    }
+        key("names", "a list such as [\"shiny.example.com\"]", |site, field, checker| {
+            for node in list(field, checker).unwrap_or_default() {
+                let Some(text) = text(&field.with_text(node), checker) else {
+                    continue;
+                };
+                if let Some(name) = checker.take(&node.place, parse_name(text)) {
+                    site.names.push((node.place.clone(), name));
                 }
-            },
-        ),
+            }
+        }),
         key("certificates", CERTIFICATES, |site, field, checker| {
-            site.certificates = tables(field, checker, certificate)
-                .into_iter()
-                .flatten()
-                .collect();
+            site.certificates = tables(field, checker, certificate).into_iter().flatten().collect();
         }),
         key("app", "a word", |site, field, checker| {
             set(&mut site.app, word(field, checker, &APPS));
         }),
-        key(
-            "hsts",
-            "a text such as \"max-age=63072000\", or \"off\"",
-            |site, field, checker| {
-                site.hsts = if is_word(field, "off") {
-                    None
-                } else {
-                    hsts(field, checker)
-                };
-            },
-        ),
+        key("hsts", "a text such as \"max-age=63072000\", or \"off\"", |site, field, checker| {
+            site.hsts = if is_word(field, "off") { None } else { hsts(field, checker) };
+        }),
         key("http", "a word", |site, field, checker| {
             set(&mut site.http, word(field, checker, &PLAIN_HTTP));
         }),
-        key(
-            "acme_webroot",
-            "a folder, or \"off\"",
-            |site, field, checker| {
-                site.acme_webroot = if is_word(field, "off") {
-                    None
-                } else {
-                    acme_webroot(field, checker)
-                };
-            },
-        ),
-        key("to", TO, |site, field, checker| {
-            site.to = upstream(field, checker)
+        key("acme_webroot", "a folder, or \"off\"", |site, field, checker| {
+            site.acme_webroot =
+                if is_word(field, "off") { None } else { acme_webroot(field, checker) };
         }),
+        key("to", TO, |site, field, checker| site.to = upstream(field, checker)),
         key(
             "location",
             "a list of tables, each written [[site.location]]",
@@ -397,29 +312,19 @@ static SITE: Table<SiteDraft> = Table {
 static LOCATION: Table<LocationDraft> = Table {
     title: "[[site.location]]",
     keys: &[
-        key(
-            "prefix",
-            "a text such as \"/rstudio/\"",
-            |location, field, checker| {
-                location.prefix = given(
-                    text(field, checker)
-                        .and_then(|text| checker.take(&field.node.place, parse_prefix(text))),
-                );
-            },
-        ),
-        key(
-            "strip_prefix",
-            "true or false",
-            |location, field, checker| {
-                set(&mut location.strip_prefix, truth(field, checker));
-            },
-        ),
+        key("prefix", "a text such as \"/rstudio/\"", |location, field, checker| {
+            location.prefix = given(
+                text(field, checker)
+                    .and_then(|text| checker.take(&field.node.place, parse_prefix(text))),
+            );
+        }),
+        key("strip_prefix", "true or false", |location, field, checker| {
+            set(&mut location.strip_prefix, truth(field, checker));
+        }),
         key("app", "a word", |location, field, checker| {
             location.app = word(field, checker, &APPS);
         }),
-        key("to", TO, |location, field, checker| {
-            location.to = upstream(field, checker)
-        }),
+        key("to", TO, |location, field, checker| location.to = upstream(field, checker)),
     ],
 };
 
@@ -464,26 +369,15 @@ fn read_table<T>(
 ) -> Written {
     let mut written = Written::new();
     let Value::Table(entries) = &node.value else {
-        let field = Field {
-            key: table.title,
-            expects: "a table",
-            node,
-        };
-        checker.wrong_kind(
-            &field,
-            format!("write {} on a line of its own", table.title),
-        );
+        let field = Field { key: table.title, expects: "a table", node };
+        checker.wrong_kind(&field, format!("write {} on a line of its own", table.title));
         return written;
     };
     for entry in entries {
         match table.keys.iter().find(|key| key.name == entry.name) {
             Some(key) => {
                 written.insert(key.name, entry.place.clone());
-                let field = Field {
-                    key: key.name,
-                    expects: key.expects,
-                    node: &entry.node,
-                };
+                let field = Field { key: key.name, expects: key.expects, node: &entry.node };
                 (key.read)(into, &field, checker);
             }
             None => refuse_unknown(entry, table, checker),
@@ -496,11 +390,7 @@ fn refuse_unknown<T>(entry: &Entry, table: &'static Table<T>, checker: &mut Chec
     let name = &entry.name;
     let here: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
     if let Some((_, ours)) = NGINX_WORDS.iter().find(|(theirs, _)| theirs == name) {
-        checker.refuse(
-            &entry.place,
-            format!("unknown key `{name}`"),
-            format!("write {ours}"),
-        );
+        checker.refuse(&entry.place, format!("unknown key `{name}`"), format!("write {ours}"));
     } else if let Some((title, _)) = homes().find(|(_, key)| key == name) {
         let what = format!("`{name}` does not belong into {}", table.title);
         let hint = match title {
@@ -528,10 +418,9 @@ fn tables<T>(
     read: fn(&Field<'_>, &mut Checker) -> T,
 ) -> Vec<T> {
     match &field.node.value {
-        Value::List(nodes) => nodes
-            .iter()
-            .map(|node| read(&field.with_node(node), checker))
-            .collect(),
+        Value::List(nodes) => {
+            nodes.iter().map(|node| read(&field.with_node(node), checker)).collect()
+        }
         Value::Table(_) => {
             let hint = match field.key {
                 "certificates" => "write certificates = [{ cert = \"...\", key = \"...\" }]",
@@ -580,10 +469,7 @@ fn location(field: &Field<'_>, checker: &mut Checker) -> LocationDraft {
 fn certificate(field: &Field<'_>, checker: &mut Checker) -> Option<CertificateFiles> {
     let mut draft = CertificateDraft::default();
     if !matches!(field.node.value, Value::Table(_)) {
-        checker.wrong_kind(
-            field,
-            "write { cert = \"fullchain.pem\", key = \"privkey.pem\" }",
-        );
+        checker.wrong_kind(field, "write { cert = \"fullchain.pem\", key = \"privkey.pem\" }");
         return None;
     }
     read_table(field.node, &CERTIFICATE, &mut draft, checker);
@@ -620,10 +506,7 @@ fn listeners(field: &Field<'_>, checker: &mut Checker) -> Vec<(Place, ListenAddr
         let Some(text) = text(&field.with_text(node), checker) else {
             continue;
         };
-        for address in checker
-            .take(&node.place, parse_listen(text))
-            .unwrap_or_default()
-        {
+        for address in checker.take(&node.place, parse_listen(text)).unwrap_or_default() {
             listeners.push((node.place.clone(), address));
         }
     }
@@ -632,10 +515,7 @@ fn listeners(field: &Field<'_>, checker: &mut Checker) -> Vec<(Place, ListenAddr
 
 fn wildcard(place: &Place, text: &str) -> Vec<(Place, ListenAddress)> {
     let addresses = parse_listen(text).unwrap_or_default();
-    addresses
-        .into_iter()
-        .map(|address| (place.clone(), address))
-        .collect()
+    addresses.into_iter().map(|address| (place.clone(), address)).collect()
 }
 
 fn networks(field: &Field<'_>, checker: &mut Checker) -> Vec<IpNet> {
@@ -653,11 +533,7 @@ fn networks(field: &Field<'_>, checker: &mut Checker) -> Vec<IpNet> {
         }
         if network.prefix_len() == 0 {
             let what = format!("`{text}` trusts everybody: any client can claim any address");
-            checker.warn(
-                &node.place,
-                what,
-                "name the addresses of the proxy in front",
-            );
+            checker.warn(&node.place, what, "name the addresses of the proxy in front");
         }
         networks.push(network);
     }
@@ -673,10 +549,7 @@ fn protocols(protocols: &mut Protocols, field: &Field<'_>, checker: &mut Checker
         checker.refuse(&field.node.place, "no TLS version is left", hint);
         return;
     }
-    *protocols = Protocols {
-        tls12: false,
-        tls13: false,
-    };
+    *protocols = Protocols { tls12: false, tls13: false };
     for node in nodes {
         let hint = match &node.value {
             Value::Text(text) if text == "1.2" => {
@@ -709,11 +582,7 @@ fn log_target(field: &Field<'_>, checker: &mut Checker) -> Option<LogTarget> {
     let words = ["stdout", "stderr", "off"];
     if let Some(near) = nearest(text, words.into_iter()).filter(|_| !text.contains(['/', '.'])) {
         let what = format!("`{}` is `{text}`, did you mean `{near}`?", field.key);
-        checker.refuse(
-            &field.node.place,
-            what,
-            format!("for a file write \"./{text}\""),
-        );
+        checker.refuse(&field.node.place, what, format!("for a file write \"./{text}\""));
         return None;
     }
     path(field, checker).map(LogTarget::File)
@@ -737,13 +606,8 @@ fn number(
 }
 
 fn head_bytes(field: &Field<'_>, checker: &mut Checker) -> Option<usize> {
-    size(
-        field,
-        checker,
-        limits::HEAD_BYTES_MIN as u64,
-        limits::HEAD_BYTES_MAX as u64,
-    )
-    .and_then(|bytes| usize::try_from(bytes).ok())
+    size(field, checker, limits::HEAD_BYTES_MIN as u64, limits::HEAD_BYTES_MAX as u64)
+        .and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 fn hsts(field: &Field<'_>, checker: &mut Checker) -> Option<String> {
@@ -778,10 +642,7 @@ fn upstream(field: &Field<'_>, checker: &mut Checker) -> Given<Upstream> {
             return Given::Wrong;
         }
         Value::List(_) => {
-            checker.wrong_kind(
-                field,
-                "one app per location; several members are not supported",
-            );
+            checker.wrong_kind(field, "one app per location; several members are not supported");
             return Given::Wrong;
         }
         _ => text(field, checker),
@@ -813,11 +674,8 @@ const RUNTIMES: [(&str, Runtime); 5] = {
     ]
 };
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
-const APPS: [(&str, App); 3] = [
-    ("shiny", App::Shiny),
-    ("workbench", App::Workbench),
-    ("connect", App::Connect),
-];
+const APPS: [(&str, App); 3] =
+    [("shiny", App::Shiny), ("workbench", App::Workbench), ("connect", App::Connect)];
 const PLAIN_HTTP: [(&str, PlainHttp); 3] = [
     ("redirect", PlainHttp::Redirect301),
     ("redirect-308", PlainHttp::Redirect308),
@@ -834,10 +692,7 @@ const TO: &str = "an address such as \"127.0.0.1:3838\"";
 
 /// What people know from nginx, and what it is called here.
 const NGINX_WORDS: [(&str, &str); 17] = [
-    (
-        "listen",
-        "listen_https or listen_http, above the first [table]",
-    ),
+    ("listen", "listen_https or listen_http, above the first [table]"),
     ("server_name", "names in [[site]]"),
     ("server", "[[site]]"),
     ("sites", "[[site]], once for each"),
@@ -848,10 +703,7 @@ const NGINX_WORDS: [(&str, &str); 17] = [
     ("ssl_certificate_key", "certificates in [[site]]"),
     ("ssl_protocols", "protocols in [tls]"),
     ("client_max_body_size", "request_body_bytes in [limits]"),
-    (
-        "proxy_read_timeout",
-        "upstream_answer and tunnel_idle in [timeouts]",
-    ),
+    ("proxy_read_timeout", "upstream_answer and tunnel_idle in [timeouts]"),
     ("proxy_connect_timeout", "upstream_connect in [timeouts]"),
     ("keepalive_timeout", "keep_alive in [timeouts]"),
     ("worker_processes", "workers"),

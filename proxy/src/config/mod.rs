@@ -59,12 +59,8 @@ pub enum Rung {
 }
 
 impl Rung {
-    pub const LADDER: [Self; 4] = [
-        Self::DeferTaskrun,
-        Self::CoopTaskrun,
-        Self::IoUring,
-        Self::Epoll,
-    ];
+    pub const LADDER: [Self; 4] =
+        [Self::DeferTaskrun, Self::CoopTaskrun, Self::IoUring, Self::Epoll];
 
     /// The word in sheen.toml (`runtime = "..."`).
     pub fn word(self) -> &'static str {

@@ -6,10 +6,7 @@ use super::raw::Complaint;
 
 /// A server name in lower case: exact, `*.suffix`, or an address (v6 without brackets).
 pub(crate) fn parse_name(text: &str) -> Result<String, Complaint> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(ip.to_string());
     }
@@ -60,10 +57,7 @@ pub(crate) fn parse_prefix(text: &str) -> Result<String, Complaint> {
         return complain("does not begin with `/`", &format!("write \"/{text}\""));
     }
     if text.contains(['?', '#']) {
-        return complain(
-            "has a query or a fragment",
-            "a prefix is compared with the path only",
-        );
+        return complain("has a query or a fragment", "a prefix is compared with the path only");
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return complain(
@@ -71,11 +65,7 @@ pub(crate) fn parse_prefix(text: &str) -> Result<String, Complaint> {
             "write them percent-encoded: %20 for a space",
         );
     }
-    if text.contains("//")
-        || text
-            .split('/')
-            .any(|segment| segment == "." || segment == "..")
-    {
+    if text.contains("//") || text.split('/').any(|segment| segment == "." || segment == "..") {
         return complain("has an empty, `.` or `..` segment", "write the plain path");
     }
     Ok(text.to_owned())
@@ -94,27 +84,18 @@ pub(crate) fn parse_hsts(text: &str) -> Result<Hsts, Complaint> {
     let complain = |why: &str| Complaint::new(format!("hsts `{text}` {why}"), HSTS_HINT);
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let hint = format!("write \"max-age={text}\"");
-        return Err(Complaint::new(
-            format!("hsts `{text}` has no max-age"),
-            hint,
-        ));
+        return Err(Complaint::new(format!("hsts `{text}` has no max-age"), hint));
     }
     let mut seen: Vec<String> = Vec::new();
     let mut max_age = None;
     let mut warnings = Vec::new();
-    for directive in text
-        .split(';')
-        .map(str::trim)
-        .filter(|directive| !directive.is_empty())
-    {
+    for directive in text.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {
         let (name, value) = match directive.split_once('=') {
             Some((name, value)) => (name.trim(), Some(value.trim())),
             None => (directive, None),
         };
         if !is_token(name) {
-            return Err(complain(&format!(
-                "has the directive `{directive}`, which is no token"
-            )));
+            return Err(complain(&format!("has the directive `{directive}`, which is no token")));
         }
         let known = name.to_ascii_lowercase();
         if seen.contains(&known) {
@@ -123,9 +104,7 @@ pub(crate) fn parse_hsts(text: &str) -> Result<Hsts, Complaint> {
         match (known.as_str(), value) {
             ("max-age", Some(value)) => {
                 max_age = Some(seconds(value).ok_or_else(|| {
-                    complain(&format!(
-                        "has the max-age `{value}`, which is no number of seconds"
-                    ))
+                    complain(&format!("has the max-age `{value}`, which is no number of seconds"))
                 })?)
             }
             ("max-age", None) => return Err(complain("has a max-age without its seconds")),
@@ -155,10 +134,7 @@ pub(crate) fn parse_hsts(text: &str) -> Result<Hsts, Complaint> {
             format!("it asks for includeSubDomains and a max-age of {PRELOAD_SECONDS_MIN} or more"),
         ));
     }
-    Ok(Hsts {
-        value: text.trim().to_owned(),
-        warnings,
-    })
+    Ok(Hsts { value: text.trim().to_owned(), warnings })
 }
 
 fn is_label(label: &str) -> bool {

@@ -28,12 +28,7 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let file = path.display().to_string();
     let fail = |line, what: String, hint: &str| {
-        vec![Problem {
-            file: file.clone(),
-            line,
-            what,
-            hint: Some(hint.to_owned()),
-        }]
+        vec![Problem { file: file.clone(), line, what, hint: Some(hint.to_owned()) }]
     };
     let bytes = read(path).map_err(|error| {
         let hint = match error.kind() {
@@ -45,28 +40,14 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = Lines::of(error.as_bytes()).number(error.utf8_error().valid_up_to());
-        fail(
-            Some(line),
-            "is not UTF-8 text".to_owned(),
-            "save it as UTF-8",
-        )
+        fail(Some(line), "is not UTF-8 text".to_owned(), "save it as UTF-8")
     })?;
-    check_text(
-        &text,
-        &file,
-        path.parent().unwrap_or(Path::new("")),
-        resolve_by_system,
-    )
+    check_text(&text, &file, path.parent().unwrap_or(Path::new("")), resolve_by_system)
 }
 
 /// Checks a text that came from `file`, to whose folder relative paths are relative.
 pub fn parse(text: &str, file: &str) -> Result<Loaded, Vec<Problem>> {
-    check_text(
-        text,
-        file,
-        Path::new(file).parent().unwrap_or(Path::new("")),
-        resolve_by_system,
-    )
+    check_text(text, file, Path::new(file).parent().unwrap_or(Path::new("")), resolve_by_system)
 }
 
 /// For the fuzzer: the whole way of a text, without asking the network for names.
@@ -81,9 +62,7 @@ pub fn fuzz_parse(text: &str) {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(CONFIG_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > CONFIG_BYTES_MAX {
         let what = format!("larger than {} MiB", CONFIG_BYTES_MAX >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
@@ -97,23 +76,14 @@ fn check_text(
     base: &Path,
     resolve: Resolve,
 ) -> Result<Loaded, Vec<Problem>> {
-    let source = Source {
-        file: file.into(),
-        lines: Lines::of(text.as_bytes()),
-    };
+    let source = Source { file: file.into(), lines: Lines::of(text.as_bytes()) };
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(source.syntax_problems(text, &errors));
     }
     let value = source.table(table.get_ref());
     // Not the span of the table: what is missing from a file has no line.
-    let root = Node {
-        place: Place {
-            file: source.file.clone(),
-            line: None,
-        },
-        value,
-    };
+    let root = Node { place: Place { file: source.file.clone(), line: None }, value };
     check(&root, Checker::new(base, resolve))
 }
 
@@ -125,10 +95,7 @@ struct Source {
 
 impl Source {
     fn place(&self, span: &Range<usize>) -> Place {
-        Place {
-            file: self.file.clone(),
-            line: Some(self.lines.number(span.start)),
-        }
+        Place { file: self.file.clone(), line: Some(self.lines.number(span.start)) }
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
@@ -172,16 +139,9 @@ impl Source {
                 continue;
             }
             let what = format!("syntax error: {}", error.message().replace('\n', ", "));
-            let hint = line
-                .and_then(|line| self.lines.text(text, line))
-                .and_then(syntax_hint);
+            let hint = line.and_then(|line| self.lines.text(text, line)).and_then(syntax_hint);
             let hint = hint.map(str::to_owned);
-            problems.push(Problem {
-                file: self.file.to_string(),
-                line,
-                what,
-                hint,
-            });
+            problems.push(Problem { file: self.file.to_string(), line, what, hint });
         }
         problems.sort_by_key(|problem| problem.line);
         problems
@@ -209,14 +169,9 @@ struct Lines {
 
 impl Lines {
     fn of(text: &[u8]) -> Self {
-        let after_newline = text
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'\n')
-            .map(|(at, _)| at + 1);
-        Self {
-            starts: std::iter::once(0).chain(after_newline).collect(),
-        }
+        let after_newline =
+            text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(after_newline).collect() }
     }
 
     /// The 1-based number of the line that holds the byte.

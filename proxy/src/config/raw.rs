@@ -70,20 +70,12 @@ pub(crate) struct Field<'a> {
 impl<'a> Field<'a> {
     /// The same key for an element that is a table.
     pub(crate) fn with_node(self, node: &'a Node) -> Self {
-        Self {
-            key: self.key,
-            expects: self.expects,
-            node,
-        }
+        Self { key: self.key, expects: self.expects, node }
     }
 
     /// The same key for an element that is a text.
     pub(crate) fn with_text(self, node: &'a Node) -> Self {
-        Self {
-            key: self.key,
-            expects: "a list of texts in quotes",
-            node,
-        }
+        Self { key: self.key, expects: "a list of texts in quotes", node }
     }
 }
 
@@ -96,10 +88,7 @@ pub(crate) struct Complaint {
 
 impl Complaint {
     pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
@@ -118,12 +107,7 @@ pub(crate) struct Checker {
 
 impl Checker {
     pub(crate) fn new(base: &Path, resolve: Resolve) -> Self {
-        Self {
-            base: base.to_owned(),
-            resolve,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { base: base.to_owned(), resolve, problems: Vec::new(), warnings: Vec::new() }
     }
 
     pub(crate) fn refuse(
@@ -132,8 +116,7 @@ impl Checker {
         what: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.problems
-            .push(problem(place, what.into(), Some(hint.into())));
+        self.problems.push(problem(place, what.into(), Some(hint.into())));
     }
 
     /// For problems whose words already say what to do.
@@ -142,15 +125,11 @@ impl Checker {
     }
 
     pub(crate) fn warn(&mut self, place: &Place, what: impl Into<String>, hint: impl Into<String>) {
-        self.warnings
-            .push(problem(place, what.into(), Some(hint.into())));
+        self.warnings.push(problem(place, what.into(), Some(hint.into())));
     }
 
     pub(crate) fn wrong_kind(&mut self, field: &Field<'_>, hint: impl Into<String>) {
-        let what = format!(
-            "`{}` must be {}, not {}",
-            field.key, field.expects, field.node.value
-        );
+        let what = format!("`{}` must be {}, not {}", field.key, field.expects, field.node.value);
         let hint = hint.into();
         let hint = if hint.is_empty() { None } else { Some(hint) };
         self.problems.push(problem(&field.node.place, what, hint));
@@ -173,10 +152,5 @@ impl Checker {
 }
 
 fn problem(place: &Place, what: String, hint: Option<String>) -> Problem {
-    Problem {
-        file: place.file.to_string(),
-        line: place.line,
-        what,
-        hint,
-    }
+    Problem { file: place.file.to_string(), line: place.line, what, hint }
 }

@@ -124,11 +124,7 @@ pub(crate) fn duration(field: &Field<'_>, checker: &mut Checker) -> Option<Durat
     let duration = duration_or_zero(field, checker)?;
     if duration.is_zero() {
         let what = format!("`{}` is zero, nothing could ever be in time", field.key);
-        checker.refuse(
-            &field.node.place,
-            what,
-            "write a longer one, such as \"30s\"",
-        );
+        checker.refuse(&field.node.place, what, "write a longer one, such as \"30s\"");
         return None;
     }
     Some(duration)
@@ -164,11 +160,7 @@ pub(crate) fn size(
     let bytes = match &field.node.value {
         Value::Text(text) if text == "off" => {
             let what = format!("`{}` cannot be off: it sizes a buffer", field.key);
-            checker.refuse(
-                &field.node.place,
-                what,
-                format!("the most is {}", size_text(largest)),
-            );
+            checker.refuse(&field.node.place, what, format!("the most is {}", size_text(largest)));
             return None;
         }
         Value::Text(text) => checker.take(&field.node.place, parse_size(text))?,
@@ -188,11 +180,7 @@ pub(crate) fn size(
     checker.refuse(
         &field.node.place,
         format!("`{}` is {}", field.key, size_text(bytes)),
-        format!(
-            "it must be from {} to {}",
-            size_text(smallest),
-            size_text(largest)
-        ),
+        format!("it must be from {} to {}", size_text(smallest), size_text(largest)),
     );
     None
 }
@@ -238,19 +226,13 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, Complaint> {
             return Err(complain("has its units out of order"));
         }
         unit_before = *unit_ms;
-        let part_ms = number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(*unit_ms));
+        let part_ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit_ms));
         total_ms = part_ms
             .and_then(|part| part.checked_add(total_ms))
             .filter(|total| u128::from(*total) <= TIMEOUT_MAX.as_millis())
             .ok_or_else(|| {
                 let days = TIMEOUT_MAX.as_secs() / 86400;
-                Complaint::new(
-                    format!("`{text}` is too long"),
-                    format!("the most is \"{days}d\""),
-                )
+                Complaint::new(format!("`{text}` is too long"), format!("the most is \"{days}d\""))
             })?;
         rest = after;
     }
@@ -305,11 +287,7 @@ pub(crate) fn nearest<'a>(
 
 /// Edit distance in which two exchanged neighbours count once; case does not count.
 fn slips(from: &str, to: &str) -> usize {
-    let from: Vec<char> = from
-        .chars()
-        .take(WORD_CHARS_MAX)
-        .flat_map(char::to_lowercase)
-        .collect();
+    let from: Vec<char> = from.chars().take(WORD_CHARS_MAX).flat_map(char::to_lowercase).collect();
     let to: Vec<char> = to.chars().flat_map(char::to_lowercase).collect();
     let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
     for i in 0..=from.len() {

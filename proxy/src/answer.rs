@@ -1,0 +1,211 @@
+//! The upstream's answer on its way to the client: read its head, write the client's, relay the body.
+
+use crate::buf::Buf;
+use crate::fault::{Cause, Fault, Refusal, Side};
+use crate::h1::framing::{self, Length};
+use crate::h1::head::{AnswerHead, Search, Table, Version, parse_answer};
+use crate::h1::name::Name;
+use crate::h1::rewrite::{self, Outgoing, OutgoingBody};
+use crate::h1::websocket::{self, Upgrade};
+use crate::limits::{INTERIM_ANSWERS_MAX, Limits};
+use crate::plan::Terms;
+use crate::record::Record;
+use crate::relay::{Body, Half};
+use crate::stage::Stage;
+use crate::tls::stream::{Input, Stream};
+use crate::worker::Worker;
+
+/// Both ends and what has been agreed on.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    pub worker: &'a Worker,
+    pub limits: &'a Limits,
+    pub client: &'a Stream,
+    pub upstream: &'a Stream,
+    pub terms: Terms,
+    pub upgrade: Upgrade,
+    /// The whole line, or empty: off, or not over TLS.
+    pub hsts: &'a [u8],
+    pub record: &'a Record,
+}
+
+/// What both connections are good for after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Both were switched to WebSocket.
+    Tunnel,
+    Whole {
+        keep_client: bool,
+        keep_upstream: bool,
+    },
+}
+
+/// A final answer's head, as far as it matters after it was sent.
+#[derive(Debug)]
+struct Sent {
+    head: usize,
+    body: Body,
+    answered: Answered,
+}
+
+#[derive(Debug)]
+enum Translated {
+    Final(Sent),
+    /// The new head, nothing for one that is not passed on.
+    Interim {
+        head: usize,
+    },
+}
+
+impl Exchange<'_> {
+    /// Relays the answer that arrives in `buf`; what follows a 101 stays there.
+    pub async fn answer(&self, buf: &mut Buf) -> Result<Answered, Fault> {
+        let mut interim = 0;
+        loop {
+            let head_len = self.read_head(buf).await?;
+            let mut sent = match self.translate(buf, head_len)? {
+                Translated::Final(sent) => sent,
+                Translated::Interim { head } => {
+                    interim += 1;
+                    if interim > INTERIM_ANSWERS_MAX {
+                        return Err(self.refused(Refusal::bad_request("too many 1xx answers")));
+                    }
+                    self.client.write(&buf.data()[..head]).await?;
+                    buf.consume(head);
+                    continue;
+                }
+            };
+            if sent.answered == Answered::Tunnel {
+                self.client.write(&buf.data()[..sent.head]).await?;
+                buf.consume(sent.head);
+                return Ok(Answered::Tunnel);
+            }
+            let half = Half {
+                from: self.upstream,
+                to: self.client,
+                buf,
+                head: sent.head,
+                body: &mut sent.body,
+                stage: Stage::ReadAnswerBody,
+                limit: self.limits.timeouts.upstream_answer,
+            };
+            let result = half.run().await;
+            self.record.sent.set(sent.body.passed());
+            result?;
+            // What follows an answer nobody asked for.
+            let Answered::Whole { keep_client, keep_upstream } = sent.answered else {
+                return Ok(sent.answered);
+            };
+            return Ok(Answered::Whole {
+                keep_client,
+                keep_upstream: keep_upstream && buf.is_empty(),
+            });
+        }
+    }
+
+    /// Waits for a whole head at the front of `buf`.
+    async fn read_head(&self, buf: &mut Buf) -> Result<usize, Fault> {
+        let watch = &self.upstream.watch;
+        let mut search = Search::default();
+        loop {
+            let found = search.find(buf.data()).map_err(|refusal| self.refused(refusal))?;
+            let max = self.limits.response_head_bytes_max;
+            if found.unwrap_or(buf.len()) > max {
+                return Err(self.refused(Refusal::bad_request("header is too big")));
+            }
+            if let Some(head_len) = found {
+                return Ok(head_len);
+            }
+            watch.enter(Stage::ReadAnswerHead, self.limits.timeouts.upstream_answer);
+            watch.set_probing(true);
+            match self.upstream.read_unless(buf, || self.client.peer_closed()).await? {
+                Input::Data => {}
+                Input::End | Input::Truncated => {
+                    let cause = Cause::Closed;
+                    return Err(Fault {
+                        stage: Stage::ReadAnswerHead,
+                        side: Side::Upstream,
+                        cause,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Puts the client's head in the place of the upstream's.
+    fn translate(&self, buf: &mut Buf, head_len: usize) -> Result<Translated, Fault> {
+        let scratch = &mut *self.worker.scratch.borrow_mut();
+        scratch.clear();
+        let raw = &buf.data()[..head_len];
+        let mut table = Table::new();
+        let head = parse_answer(raw, &mut table).map_err(|refusal| self.refused(refusal))?;
+        let translated = match head.status {
+            101 => {
+                websocket::check_answer(&head, self.upgrade).map_err(|r| self.refused(r))?;
+                Translated::Final(self.switch(&head, raw, scratch))
+            }
+            // We have answered Expect ourselves, and HTTP/1.0 knows no interim answers.
+            100 => Translated::Interim { head: 0 },
+            ..=199 if self.terms.version == Version::Http10 => Translated::Interim { head: 0 },
+            ..=199 => {
+                rewrite::interim(scratch, &head, raw);
+                Translated::Interim { head: scratch.len() }
+            }
+            _ => Translated::Final(self.finish(&head, raw, scratch)?),
+        };
+        if let Translated::Final(_) = translated {
+            self.record.status.set(head.status);
+            self.record.answering.set(true);
+        }
+        buf.replace_front(head_len, scratch);
+        Ok(translated)
+    }
+
+    fn switch(&self, head: &AnswerHead<'_, '_>, raw: &[u8], out: &mut Vec<u8>) -> Sent {
+        let outgoing = Outgoing {
+            client: self.terms.version,
+            keep_alive: true,
+            hsts: self.hsts,
+            body: OutgoingBody::Tunnel,
+        };
+        rewrite::answer(out, head, raw, &outgoing);
+        let body = Body::of_answer(Length::None, true);
+        Sent { head: out.len(), body, answered: Answered::Tunnel }
+    }
+
+    fn finish(
+        &self,
+        head: &AnswerHead<'_, '_>,
+        raw: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Sent, Fault> {
+        let Terms { version, to_head, keep_alive, .. } = self.terms;
+        let length = framing::answer(head, to_head).map_err(|refusal| self.refused(refusal))?;
+        let chunks = version == Version::Http11;
+        let body = match length {
+            Length::None if to_head || head.status == 304 => OutgoingBody::Described,
+            Length::None if framing::is_bodyless(head.status) => OutgoingBody::None,
+            Length::None => OutgoingBody::Sized(0),
+            Length::Sized(bytes) => OutgoingBody::Sized(bytes),
+            Length::Chunked | Length::UntilClose if chunks => OutgoingBody::Chunked,
+            Length::Chunked | Length::UntilClose => OutgoingBody::UntilClose,
+        };
+        let keep_client =
+            keep_alive && body != OutgoingBody::UntilClose && !self.worker.is_draining();
+        let keep_upstream = length != Length::UntilClose
+            && self.upgrade == Upgrade::None
+            && match head.version {
+                Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
+                Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
+            };
+        let outgoing = Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts, body };
+        rewrite::answer(out, head, raw, &outgoing);
+        let body = Body::of_answer(length, chunks);
+        let answered = Answered::Whole { keep_client, keep_upstream };
+        Ok(Sent { head: out.len(), body, answered })
+    }
+
+    fn refused(&self, refusal: Refusal) -> Fault {
+        Fault::refused(Stage::ReadAnswerHead, Side::Upstream, refusal)
+    }
+}

@@ -1,0 +1,554 @@
+//! One connection, from accept to its log line. This page tells the story; the other rooms do the work.
+//!
+//! ```text
+//!   handshake -> [ read head -> plan -> connect -> relay both ways -> log ] ... -> close
+//!                                                        '-> tunnel (a task of its own)
+//! ```
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::admission::Permit;
+use crate::answer::{Answered, Exchange};
+use crate::buf::Buf;
+use crate::config::UpstreamAddress;
+use crate::fault::{Cause, Closed, Fault, Refusal, Side};
+use crate::h1::head::{Search, leading_empty_lines};
+use crate::h1::websocket::Upgrade;
+use crate::io::runtime;
+use crate::io::socket::Socket;
+use crate::limits::LINGER;
+use crate::log::{self, Access};
+use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
+use crate::record::Record;
+use crate::redirect::Location;
+use crate::relay::Half;
+use crate::respond;
+use crate::stage::{Interrupt, Stage};
+use crate::tls::stream::{Handshake, Input, Stream};
+use crate::tunnel::{self, Tunnel};
+use crate::upstream;
+use crate::worker::{Live, Snapshot, Worker};
+
+/// A client's connection and what it has agreed on.
+#[derive(Debug)]
+pub struct Connection {
+    worker: Rc<Worker>,
+    snapshot: Arc<Snapshot>,
+    identity: Rc<Identity>,
+    client: Stream,
+    /// Plaintext from the client that is not done with.
+    input: Buf,
+    record: Record,
+    permit: Permit,
+    live: Live,
+}
+
+/// Who the client is, for the logs and for the app.
+#[derive(Debug)]
+pub struct Identity {
+    pub number: u64,
+    pub address: Box<str>,
+    pub trusted: std::cell::Cell<bool>,
+    pub handshake: std::cell::OnceCell<Handshake>,
+}
+
+/// How the conversation with a client ends, if not by a fault.
+#[derive(Debug)]
+enum End {
+    Closed(Closed),
+    /// The upstream, and what it has sent after its 101.
+    Tunnel(Stream, Buf),
+}
+
+/// What waiting for a request comes to.
+#[derive(Debug)]
+enum Arrival {
+    /// A head of so many bytes.
+    Head(usize),
+    Closed(Closed),
+}
+
+/// What follows an exchange.
+#[derive(Debug)]
+enum Next {
+    Request,
+    Close,
+    Tunnel(Stream, Buf),
+}
+
+impl Connection {
+    pub fn new(
+        worker: Rc<Worker>,
+        snapshot: Arc<Snapshot>,
+        socket: Socket,
+        peer: SocketAddr,
+        number: u64,
+        permit: Permit,
+    ) -> Self {
+        let send_limit = snapshot.limits.timeouts.send;
+        let identity = Identity {
+            number,
+            address: peer.ip().to_canonical().to_string().into(),
+            trusted: std::cell::Cell::new(false),
+            handshake: std::cell::OnceCell::new(),
+        };
+        Self {
+            client: Stream::new(socket, worker.registry.watch(), Side::Client, send_limit),
+            identity: Rc::new(identity),
+            input: Buf::new(),
+            record: Record::new(),
+            permit,
+            live: Live::new(&worker),
+            snapshot,
+            worker,
+        }
+    }
+
+    /// Serves the connection to its end. Every end is logged here or in the tunnel, once (invariant 4).
+    pub async fn serve(mut self, tls: bool, trusted: bool) {
+        self.identity.trusted.set(trusted);
+        match self.converse(tls).await {
+            Ok(End::Closed(closed)) => self.close(closed).await,
+            Ok(End::Tunnel(upstream, from_upstream)) => self.become_tunnel(upstream, from_upstream),
+            Err(fault) => self.fail(fault).await,
+        }
+    }
+
+    /// Handshake, then exchange after exchange.
+    async fn converse(&mut self, tls: bool) -> Result<End, Fault> {
+        if tls && let Some(closed) = self.handshake().await? {
+            return Ok(End::Closed(closed));
+        }
+        loop {
+            let head_len = match self.read_head().await? {
+                Arrival::Head(head_len) => head_len,
+                Arrival::Closed(closed) => return Ok(End::Closed(closed)),
+            };
+            let next = self.exchange(head_len).await?;
+            if let Next::Tunnel(upstream, from_upstream) = next {
+                return Ok(End::Tunnel(upstream, from_upstream));
+            }
+            log_access(&self.worker, &self.identity, &self.record);
+            if matches!(next, Next::Close) {
+                return Ok(End::Closed(Closed::AfterAnswer));
+            }
+            self.record.begin();
+        }
+    }
+
+    async fn handshake(&mut self) -> Result<Option<Closed>, Fault> {
+        self.client.watch.enter(Stage::Handshake, self.snapshot.limits.timeouts.handshake);
+        self.client.start_tls(self.snapshot.tls.clone())?;
+        let Some(handshake) = self.client.handshake(&mut self.input).await? else {
+            return Ok(Some(Closed::ByClient));
+        };
+        let _ = self.identity.handshake.set(handshake);
+        Ok(None)
+    }
+
+    /// Waits for a whole request head at the front of `input`.
+    async fn read_head(&mut self) -> Result<Arrival, Fault> {
+        let timeouts = self.snapshot.limits.timeouts.clone();
+        let mut search = Search::default();
+        self.client.watch.enter(Stage::KeepAlive, timeouts.keep_alive);
+        loop {
+            if search.is_new() {
+                self.input.consume(leading_empty_lines(self.input.data()));
+            }
+            let found = search.find(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
+            self.check_head_len(found)?;
+            if let Some(head_len) = found {
+                return Ok(Arrival::Head(head_len));
+            }
+            let idle = self.input.is_empty();
+            if !idle && self.client.watch.stage() == Stage::KeepAlive {
+                self.record.begin();
+                self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
+            }
+            if idle && self.worker.is_draining() {
+                return Ok(Arrival::Closed(Closed::Drained));
+            }
+            match self.client.read(&mut self.input).await {
+                Ok(Input::Data) => {}
+                Ok(Input::End | Input::Truncated) if idle => {
+                    return Ok(Arrival::Closed(Closed::ByClient));
+                }
+                Ok(Input::End | Input::Truncated) => {
+                    let (stage, side, cause) =
+                        (Stage::ReadRequestHead, Side::Client, Cause::Closed);
+                    return Err(Fault { stage, side, cause });
+                }
+                Err(fault) if idle => return between_requests(fault).map(Arrival::Closed),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    fn check_head_len(&mut self, found: Option<usize>) -> Result<(), Fault> {
+        let limits = &self.snapshot.limits;
+        let len = found.unwrap_or(self.input.len());
+        if len <= limits.request_head_bytes_max {
+            return Ok(());
+        }
+        let head = &self.input.data()[..len];
+        let line = memchr::memchr(b'\r', head).map_or(head, |end| &head[..end]);
+        let refusal = if line.len() > limits.request_target_bytes_max {
+            Refusal { status: 414, words: "client sent too long URI" }
+        } else {
+            Refusal { status: 431, words: "client sent too large request headers" }
+        };
+        self.record.request.set(line, b"", b"", b"");
+        Err(self.refuse(refusal))
+    }
+
+    async fn exchange(&mut self, head_len: usize) -> Result<Next, Fault> {
+        let Plan { terms, deed } = self.plan(head_len)?;
+        let (status, fields): (u16, Vec<u8>) = match deed {
+            Deed::Forward(forward) => return self.forward(terms, forward).await,
+            Deed::Redirect { host, target, permanent } => {
+                let site = self.snapshot.routes.site(terms.site);
+                let head = &self.input.data()[..head_len];
+                let location = Location {
+                    permanent_redirect: permanent,
+                    host: host.map_or(site.name.as_bytes(), |host| &head[host]),
+                    target: &head[target],
+                    keep_alive: terms.keep_alive && !terms.has_body,
+                };
+                self.record.status.set(if permanent { 308 } else { 301 });
+                self.record.answering.set(true);
+                self.snapshot.redirect.send(&self.client, &location).await?;
+                self.input.consume(head_len);
+                return Ok(after(terms));
+            }
+            Deed::Challenge(Some(content)) => {
+                let mut out =
+                    b"HTTP/1.1 200 OK\r\nServer: sheen\r\nContent-Type: text/plain\r\n".to_vec();
+                respond::end_with(
+                    &mut out,
+                    &content,
+                    terms.keep_alive && !terms.has_body,
+                    terms.to_head,
+                );
+                return self.author(head_len, terms, 200, &out).await;
+            }
+            Deed::AddSlash(location) => (301, location),
+            Deed::Challenge(None) | Deed::NotFound => (404, Vec::new()),
+        };
+        let mut out = Vec::new();
+        let answer = respond::Answer {
+            status,
+            fields: &fields,
+            hsts: self.hsts(terms.site),
+            keep_alive: terms.keep_alive && !terms.has_body,
+            to_head: terms.to_head,
+        };
+        self.record.sent.set(respond::write(&mut out, &answer));
+        self.author(head_len, terms, status, &out).await
+    }
+
+    /// Sends an answer of our own that leaves the connection in order.
+    async fn author(
+        &mut self,
+        head_len: usize,
+        terms: Terms,
+        status: u16,
+        answer: &[u8],
+    ) -> Result<Next, Fault> {
+        self.record.status.set(status);
+        self.record.answering.set(true);
+        self.client.write(answer).await?;
+        self.input.consume(head_len);
+        Ok(after(terms))
+    }
+
+    fn plan(&mut self, head_len: usize) -> Result<Plan, Fault> {
+        let routes = &self.snapshot.routes;
+        let handshake = self.identity.handshake.get();
+        let server_name = handshake.and_then(|handshake| handshake.server_name.as_deref());
+        let context = Context {
+            snapshot: &self.snapshot,
+            client: &self.identity.address,
+            trusted: self.identity.trusted.get(),
+            tls: self.client.is_tls(),
+            handshake_site: server_name.map(|name| routes.index(name)),
+            draining: self.worker.is_draining(),
+        };
+        let scratch = &mut *self.worker.scratch.borrow_mut();
+        plan::plan(&mut self.input, head_len, &context, &mut self.record.request, scratch)
+            .map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// Proxies: on a pooled connection where there is one, and once more on a new one when that was dead.
+    async fn forward(&mut self, terms: Terms, mut forward: Forward) -> Result<Next, Fault> {
+        let mut pooled = forward.upgrade == Upgrade::None;
+        loop {
+            let (upstream, address, reused) = self.connect(&forward, pooled).await?;
+            let mut from_upstream = Buf::new();
+            let result = self.relay(&upstream, terms, &mut forward, &mut from_upstream).await;
+            let answered = match result {
+                Err(fault)
+                    if reused
+                        && forward.repeatable
+                        && fault.is_dead_connection()
+                        && from_upstream.is_empty()
+                        && !self.record.answering.get() =>
+                {
+                    pooled = false;
+                    continue;
+                }
+                result => result?,
+            };
+            return Ok(match answered {
+                Answered::Tunnel => Next::Tunnel(upstream, from_upstream),
+                Answered::Whole { keep_client, keep_upstream } => {
+                    if keep_upstream && !self.worker.is_draining() {
+                        upstream.watch.set_probing(false);
+                        let now_ms = self.worker.registry.now_ms();
+                        self.worker.pool.put(address, upstream, now_ms);
+                    }
+                    if keep_client { Next::Request } else { Next::Close }
+                }
+            });
+        }
+    }
+
+    async fn connect(
+        &self,
+        forward: &Forward,
+        pooled: bool,
+    ) -> Result<(Stream, UpstreamAddress, bool), Fault> {
+        let addresses = &forward.upstream.addresses;
+        let idle =
+            if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
+        let (stream, address, reused) = match idle {
+            Some((stream, address)) => (stream, address, true),
+            None => {
+                self.record.upstream.replace(addresses.first().cloned());
+                let timeouts = &self.snapshot.limits.timeouts;
+                let watch = self.worker.registry.watch();
+                let (connect, send) = (timeouts.upstream_connect, timeouts.send);
+                let (stream, address) = upstream::connect(addresses, watch, connect, send).await?;
+                (stream, address, false)
+            }
+        };
+        self.record.upstream.replace(Some(address.clone()));
+        Ok((stream, address, reused))
+    }
+
+    /// Both directions of one exchange.
+    async fn relay(
+        &mut self,
+        upstream: &Stream,
+        terms: Terms,
+        forward: &mut Forward,
+        from_upstream: &mut Buf,
+    ) -> Result<Answered, Fault> {
+        let Self { worker, snapshot, client, input, record, .. } = self;
+        let hsts: &[u8] =
+            if client.is_tls() { &snapshot.routes.site(terms.site).hsts } else { b"" };
+        let limits = &snapshot.limits;
+        let upgrade = forward.upgrade;
+        let exchange = Exchange { worker, limits, client, upstream, terms, upgrade, hsts, record };
+        if forward.body.is_done() {
+            // The head stays in the buffer until the answer is there: it may have to be sent again.
+            upstream.write(&input.data()[..forward.head]).await?;
+            let answered = exchange.answer(from_upstream).await?;
+            input.consume(forward.head);
+            return Ok(answered);
+        }
+        if forward.expects_continue && input.len() == forward.head {
+            client.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let mut upload = Half {
+            from: client,
+            to: upstream,
+            buf: input,
+            head: forward.head,
+            body: &mut forward.body,
+            stage: Stage::ReadRequestBody,
+            limit: limits.timeouts.request_body,
+        };
+        upload.pass_on().await?;
+        if upload.body.is_done() {
+            return exchange.answer(from_upstream).await;
+        }
+        // Most requests have no body or a short one; the two halves at once are put on the heap for the others.
+        Box::pin(both(upload.run(), exchange.answer(from_upstream))).await
+    }
+
+    fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
+        let Self { worker, snapshot, identity, client, input, mut record, permit, live } = self;
+        record.request.shrink();
+        upstream.watch.set_probing(false);
+        let tunnel = Tunnel {
+            worker,
+            identity,
+            client,
+            upstream,
+            from_client: input,
+            from_upstream,
+            idle: snapshot.limits.timeouts.tunnel_idle,
+            record,
+            permit,
+            live,
+        };
+        runtime::spawn(tunnel::run(Box::new(tunnel)));
+    }
+
+    /// An ordinary end: what we still have to say is said, and what the client still sends is not answered with a
+    /// reset.
+    async fn close(self, closed: Closed) {
+        self.client.watch.enter(Stage::Linger, LINGER);
+        if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
+            self.client.linger().await;
+        }
+    }
+
+    /// The end of a connection on which something went wrong: an answer if one can be given, and the log.
+    async fn fail(self, fault: Fault) {
+        let worker = self.worker.clone();
+        log_fault(&worker, &self.identity, &self.record, &fault);
+        let answering = self.record.answering.get();
+        if !answering {
+            self.record.status.set(fault.log_status());
+        }
+        let status = fault.status().filter(|_| !answering);
+        if let Some(status) = status {
+            let mut out = Vec::new();
+            self.record.sent.set(self.error_page(&fault, status, &mut out));
+            self.client.watch.enter(Stage::Linger, LINGER);
+            // A client that does not take it has been logged already.
+            let sent = match fault.cause {
+                Cause::PlainOnTls => self.client.write_past_tls(&out).await,
+                _ => self.client.write(&out).await,
+            };
+            if self.record.has_request() {
+                log_access(&worker, &self.identity, &self.record);
+            }
+            if sent.is_ok() && self.client.finish().await.is_ok() {
+                self.client.linger().await;
+            }
+            return;
+        }
+        if self.record.has_request() {
+            log_access(&worker, &self.identity, &self.record);
+        }
+        match fault.cause {
+            Cause::Interrupted(Interrupt::Cut | Interrupt::Drain) => self.client.abandon(),
+            _ if answering && !self.client.is_tls() => self.client.reset_on_close(),
+            _ => {}
+        }
+    }
+
+    fn error_page(&self, fault: &Fault, status: u16, out: &mut Vec<u8>) -> u64 {
+        if matches!(fault.cause, Cause::PlainOnTls) {
+            respond::write_plain_on_tls(out);
+            return 0;
+        }
+        let server_name = self.identity.handshake.get().and_then(|h| h.server_name.as_deref());
+        let fields: &[u8] = match status {
+            405 => b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+            426 => b"Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
+            _ => b"",
+        };
+        let answer = respond::Answer {
+            status,
+            fields,
+            hsts: self.hsts(self.snapshot.routes.index(server_name.unwrap_or_default())),
+            keep_alive: false,
+            to_head: self.record.request.line().starts_with(b"HEAD "),
+        };
+        respond::write(out, &answer)
+    }
+
+    /// The site's HSTS line; never over plain HTTP (RFC 6797 section 7.2).
+    fn hsts(&self, site: usize) -> &[u8] {
+        if self.client.is_tls() { &self.snapshot.routes.site(site).hsts } else { b"" }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Fault {
+        Fault::refused(Stage::ReadRequestHead, Side::Client, refusal)
+    }
+}
+
+/// An answer of our own: the connection goes on unless a body is still to come.
+fn after(terms: Terms) -> Next {
+    if terms.keep_alive && !terms.has_body { Next::Request } else { Next::Close }
+}
+
+/// Between two requests nothing is a fault: the client went, or nobody came.
+fn between_requests(fault: Fault) -> Result<Closed, Fault> {
+    match fault.cause {
+        Cause::Interrupted(Interrupt::Deadline) => Ok(Closed::Idle),
+        Cause::Interrupted(Interrupt::Drain | Interrupt::Cut) => Ok(Closed::Drained),
+        Cause::Closed | Cause::Truncated | Cause::Io(_) => Ok(Closed::ByClient),
+        _ => Err(fault),
+    }
+}
+
+/// Runs the upload beside the answer; the answer's end is the end. An upstream that stops reading may still have
+/// answered, so only the client's faults end the exchange from the upload's side.
+async fn both(
+    upload: impl Future<Output = Result<(), Fault>>,
+    answer: impl Future<Output = Result<Answered, Fault>>,
+) -> Result<Answered, Fault> {
+    let (mut upload, mut answer) = (pin!(upload), pin!(answer));
+    let mut uploaded: Option<bool> = None;
+    poll_fn(|context| {
+        if uploaded.is_none()
+            && let Poll::Ready(end) = upload.as_mut().poll(context)
+        {
+            uploaded = match end {
+                Ok(()) => Some(true),
+                Err(fault) if fault.side == Side::Client => return Poll::Ready(Err(fault)),
+                Err(_) => Some(false),
+            };
+        }
+        let Poll::Ready(end) = answer.as_mut().poll(context) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(end.map(|answered| match uploaded {
+            Some(true) => answered,
+            // What is left of the request stands in the way of the next one, on both sides.
+            Some(false) | None => Answered::Whole { keep_client: false, keep_upstream: false },
+        }))
+    })
+    .await
+}
+
+/// The access line of an exchange.
+pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
+    worker.log.access(&Access {
+        client: &identity.address,
+        request: &record.request,
+        status: record.status.get(),
+        sent: record.sent.get(),
+        duration: record.begun.elapsed(),
+        upstream: record.upstream.borrow().as_ref(),
+        tls: identity.handshake.get().map(|handshake| handshake.protocol),
+    });
+}
+
+/// The error line of a connection, in nginx's words.
+pub fn log_fault(worker: &Worker, identity: &Identity, record: &Record, fault: &Fault) {
+    let mut words = format!("*{} {fault}, client: {}", identity.number, identity.address);
+    let handshake = identity.handshake.get();
+    if let Some(name) = handshake.and_then(|handshake| handshake.server_name.as_deref()) {
+        words.push_str(&format!(", server: {name}"));
+    }
+    if record.has_request() {
+        words.push_str(&format!(", request: \"{}\"", log::printable(record.request.line())));
+    }
+    if let Some(upstream) = &*record.upstream.borrow() {
+        words.push_str(&format!(", upstream: \"{upstream}\""));
+    }
+    if !record.request.host().is_empty() {
+        words.push_str(&format!(", host: \"{}\"", log::printable(record.request.host())));
+    }
+    worker.log.say(fault.level(), words);
+}

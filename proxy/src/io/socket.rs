@@ -1,0 +1,162 @@
+//! A connected stream socket, TCP or Unix: readiness from the runtime, data by direct non-blocking calls.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, sockopt,
+};
+
+use super::timer;
+
+/// A connected socket, non-blocking, closed on exec.
+#[derive(Debug)]
+pub enum Socket {
+    Tcp(monoio::net::TcpStream),
+    Unix(monoio::net::UnixStream),
+}
+
+impl Socket {
+    pub fn from_tcp(stream: std::net::TcpStream) -> io::Result<Self> {
+        Ok(Self::Tcp(monoio::net::TcpStream::from_std(stream)?))
+    }
+
+    pub fn from_unix(stream: UnixStream) -> io::Result<Self> {
+        Ok(Self::Unix(monoio::net::UnixStream::from_std(stream)?))
+    }
+
+    /// Connects over TCP. Dropping the future closes the socket.
+    pub async fn connect_tcp(address: SocketAddr) -> io::Result<Self> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let fd = new_socket(family)?;
+        sockopt::set_tcp_nodelay(&fd, true)?;
+        let connected = match rustix::net::connect(&fd, &address) {
+            Ok(()) => true,
+            Err(Errno::INPROGRESS) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let socket = Self::from_tcp(fd.into())?;
+        if !connected {
+            socket.writable().await?;
+            sockopt::socket_error(socket.fd())?.map_err(io::Error::from)?;
+        }
+        Ok(socket)
+    }
+
+    /// Connects to a Unix socket, waiting while its queue of connections is full.
+    pub async fn connect_unix(path: &Path) -> io::Result<Self> {
+        let address = SocketAddrUnix::new(path)?;
+        loop {
+            let fd = new_socket(AddressFamily::UNIX)?;
+            match rustix::net::connect(&fd, &address) {
+                Ok(()) => return Self::from_unix(fd.into()),
+                // There is no readiness for a full queue (connect(2)), so ask again.
+                Err(Errno::AGAIN) => timer::sleep(UNIX_QUEUE_RETRY).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until a read would not block.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable(false).await,
+            Self::Unix(stream) => stream.readable(false).await,
+        }
+    }
+
+    /// Waits until a write would not block.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable(false).await,
+            Self::Unix(stream) => stream.writable(false).await,
+        }
+    }
+
+    /// Bytes received, 0 at the end of the stream, `None` when there is nothing yet.
+    pub fn try_recv(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        retry(|| rustix::net::recv(self.fd(), &mut *into, RecvFlags::DONTWAIT).map(|(n, _)| n))
+    }
+
+    /// Bytes taken by the kernel, `None` when it takes none now.
+    pub fn try_send(&self, from: &[u8]) -> io::Result<Option<usize>> {
+        retry(|| rustix::net::send(self.fd(), from, SEND_FLAGS))
+    }
+
+    /// As [`Socket::try_send`], from several pieces in one call.
+    pub fn try_send_vectored(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        retry(|| {
+            let mut control = SendAncillaryBuffer::default();
+            rustix::net::sendmsg(self.fd(), from, &mut control, SEND_FLAGS)
+        })
+    }
+
+    /// True when bytes or the end of the stream are waiting to be read: an idle pooled connection
+    /// in that state is of no use.
+    pub fn has_input(&self) -> bool {
+        self.poll_now(PollFlags::IN)
+    }
+
+    /// True when the peer has closed its side, or the connection is broken.
+    pub fn peer_closed(&self) -> bool {
+        self.poll_now(PollFlags::RDHUP)
+    }
+
+    pub fn shutdown_write(&self) {
+        // Fails only when the connection is gone already.
+        let _ = rustix::net::shutdown(self.fd(), Shutdown::Write);
+    }
+
+    pub fn reset_on_close(&self) {
+        // Where it fails the peer sees an ordinary end.
+        let _ = sockopt::set_socket_linger(self.fd(), Some(Duration::ZERO));
+    }
+
+    fn poll_now(&self, events: PollFlags) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), events)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        !matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(0))
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => borrow(stream),
+            Self::Unix(stream) => borrow(stream),
+        }
+    }
+}
+
+/// The descriptor of a socket of the runtime, for direct system calls.
+#[allow(unsafe_code)]
+pub(super) fn borrow<S: AsRawFd>(socket: &S) -> BorrowedFd<'_> {
+    // SAFETY: the runtime's socket owns the descriptor and closes it only when dropped; the
+    // returned value borrows that socket, so it cannot outlive the descriptor.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}
+
+fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, None)?)
+}
+
+/// `None` for "not now"; an interrupted call is made again.
+fn retry(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        return match call() {
+            Ok(n) => Ok(Some(n)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(Errno::INTR) => continue,
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+const UNIX_QUEUE_RETRY: Duration = Duration::from_millis(10);

@@ -1,0 +1,443 @@
+//! Access and error logs. Workers hand finished lines to one thread that writes them; they never wait for a disk.
+//!
+//! When that thread can't keep up, lines are dropped and counted, and the count is logged.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::config::{AccessFormat, Level, LogConfig, LogTarget, UpstreamAddress};
+
+/// What the log of one exchange says.
+#[derive(Debug)]
+pub struct Access<'a> {
+    pub client: &'a str,
+    pub request: &'a Request,
+    pub status: u16,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    pub duration: Duration,
+    pub upstream: Option<&'a UpstreamAddress>,
+    pub tls: Option<&'static str>,
+}
+
+/// What is kept of a request head for the logs, in one allocation that is used again.
+#[derive(Debug, Default)]
+pub struct Request {
+    text: Vec<u8>,
+    line_end: usize,
+    host_end: usize,
+    referer_end: usize,
+}
+
+impl Request {
+    pub fn set(&mut self, line: &[u8], host: &[u8], referer: &[u8], user_agent: &[u8]) {
+        self.text.clear();
+        self.text.extend_from_slice(&line[..line.len().min(LOGGED_BYTES_MAX)]);
+        self.line_end = self.text.len();
+        for (part, end) in [(host, &mut self.host_end), (referer, &mut self.referer_end)] {
+            self.text.extend_from_slice(&part[..part.len().min(LOGGED_BYTES_MAX)]);
+            *end = self.text.len();
+        }
+        self.text.extend_from_slice(&user_agent[..user_agent.len().min(LOGGED_BYTES_MAX)]);
+    }
+
+    pub fn clear(&mut self) {
+        self.set(b"", b"", b"", b"");
+    }
+
+    /// Gives back what an idle or long-lived connection does not need.
+    pub fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+    }
+
+    pub fn line(&self) -> &[u8] {
+        &self.text[..self.line_end]
+    }
+
+    pub fn host(&self) -> &[u8] {
+        &self.text[self.line_end..self.host_end]
+    }
+
+    fn referer(&self) -> &[u8] {
+        &self.text[self.host_end..self.referer_end]
+    }
+
+    fn user_agent(&self) -> &[u8] {
+        &self.text[self.referer_end..]
+    }
+}
+
+/// The logging thread.
+#[derive(Debug)]
+pub struct Log {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A way to the logging thread; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    sender: SyncSender<Message>,
+    level: Level,
+    format: Option<AccessFormat>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Access(Vec<u8>),
+    Error(String),
+    Reopen,
+    Retarget(Box<LogConfig>),
+    Flush(SyncSender<()>),
+    Stop,
+}
+
+impl Log {
+    /// Errors: a log file that can't be opened.
+    pub fn open(config: &LogConfig) -> io::Result<Self> {
+        let files = Files::open(config)?;
+        let (sender, receiver) = mpsc::sync_channel(QUEUE_MESSAGES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count = dropped.clone();
+        let thread = std::thread::Builder::new()
+            .name("sheen-log".into())
+            .spawn(move || write_lines(files, &receiver, &count))?;
+        let format = config.access.as_ref().map(|_| config.format);
+        let handle = Handle { sender, level: config.level, format, dropped };
+        Ok(Self { handle, thread: Some(thread) })
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Errors: one of the new files can't be opened; the logs stay as they were.
+    pub fn retarget(&mut self, config: &LogConfig) -> io::Result<()> {
+        Files::open(config)?;
+        self.handle.level = config.level;
+        self.handle.format = config.access.as_ref().map(|_| config.format);
+        let _ = self.handle.sender.send(Message::Retarget(Box::new(config.clone())));
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.handle.sender.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Handle {
+    /// One line in the error log, in nginx's form.
+    pub fn say(&self, level: Level, words: impl fmt::Display) {
+        if level <= self.level {
+            let pid = std::process::id();
+            let line = format!("{} [{}] {pid}#0: {words}\n", error_time(), level.word());
+            self.push(Message::Error(line));
+        }
+    }
+
+    pub fn reopen(&self) {
+        self.push(Message::Reopen);
+    }
+
+    /// Waits until everything said so far is written.
+    pub fn flush(&self) {
+        let (done, wait) = mpsc::sync_channel(1);
+        if self.sender.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    fn push(&self, message: Message) {
+        if self.sender.try_send(message).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A worker's end of the logs: access lines are collected, and handed over in blocks.
+#[derive(Debug)]
+pub struct Sink {
+    handle: RefCell<Handle>,
+    lines: RefCell<Vec<u8>>,
+}
+
+impl Sink {
+    pub fn new(handle: Handle) -> Self {
+        Self { handle: RefCell::new(handle), lines: RefCell::new(Vec::new()) }
+    }
+
+    pub fn replace(&self, handle: Handle) {
+        *self.handle.borrow_mut() = handle;
+    }
+
+    pub fn access(&self, access: &Access<'_>) {
+        let Some(format) = self.handle.borrow().format else {
+            return;
+        };
+        let mut lines = self.lines.borrow_mut();
+        match format {
+            AccessFormat::Combined => combined(&mut lines, access),
+            AccessFormat::Json => json(&mut lines, access),
+        }
+        if lines.len() >= BLOCK_BYTES {
+            self.handle.borrow().push(Message::Access(std::mem::take(&mut lines)));
+        }
+    }
+
+    pub fn say(&self, level: Level, words: impl fmt::Display) {
+        self.handle.borrow().say(level, words);
+    }
+
+    /// Hands over what has been collected; called at every tick.
+    pub fn flush(&self) {
+        let mut lines = self.lines.borrow_mut();
+        if !lines.is_empty() {
+            self.handle.borrow().push(Message::Access(std::mem::take(&mut lines)));
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// nginx's `combined` format.
+fn combined(out: &mut Vec<u8>, access: &Access<'_>) {
+    out.extend_from_slice(access.client.as_bytes());
+    out.extend_from_slice(b" - - [");
+    CLOCK.with(|clock| clock.access_time(out));
+    out.extend_from_slice(b"] \"");
+    escape(out, access.request.line(), Quote::Combined);
+    out.extend_from_slice(b"\" ");
+    number(out, access.status.into());
+    out.push(b' ');
+    number(out, access.sent);
+    for part in [access.request.referer(), access.request.user_agent()] {
+        out.extend_from_slice(b" \"");
+        if part.is_empty() {
+            out.push(b'-');
+        }
+        escape(out, part, Quote::Combined);
+        out.push(b'"');
+    }
+    out.push(b'\n');
+}
+
+fn json(out: &mut Vec<u8>, access: &Access<'_>) {
+    let request = access.request;
+    let upstream = access.upstream.map(ToString::to_string).unwrap_or_default();
+    out.extend_from_slice(b"{\"time\":\"");
+    out.extend_from_slice(Timestamp::now().to_string().as_bytes());
+    out.push(b'"');
+    let texts = [
+        ("client", access.client.as_bytes()),
+        ("request", request.line()),
+        ("host", request.host()),
+        ("referer", request.referer()),
+        ("user_agent", request.user_agent()),
+        ("upstream", upstream.as_bytes()),
+        ("tls", access.tls.unwrap_or_default().as_bytes()),
+    ];
+    for (name, value) in texts {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        escape(out, value, Quote::Json);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"status\":");
+    number(out, access.status.into());
+    out.extend_from_slice(b",\"body_bytes_sent\":");
+    number(out, access.sent);
+    out.extend_from_slice(b",\"request_time_ms\":");
+    number(out, access.duration.as_millis() as u64);
+    out.extend_from_slice(b"}\n");
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    /// `\xXX`, as nginx's `escape=default`.
+    Combined,
+    Json,
+}
+
+/// Nothing from the network can begin a line of its own or end its quotes.
+fn escape(out: &mut Vec<u8>, text: &[u8], quote: Quote) {
+    // JSON is UTF-8; what is not shows as replacement characters.
+    let lossy;
+    let text = match quote {
+        Quote::Json if std::str::from_utf8(text).is_err() => {
+            lossy = String::from_utf8_lossy(text);
+            lossy.as_bytes()
+        }
+        Quote::Json | Quote::Combined => text,
+    };
+    for byte in text {
+        match (quote, byte) {
+            (Quote::Combined, b'"' | b'\\' | ..b' ' | 0x7f..) => {
+                let _ = write!(out, "\\x{byte:02X}");
+            }
+            (Quote::Json, b'"' | b'\\') => out.extend_from_slice(&[b'\\', *byte]),
+            (Quote::Json, ..b' ' | 0x7f) => {
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+            _ => out.push(*byte),
+        }
+    }
+}
+
+/// A request line or name for the error log.
+pub fn printable(text: &[u8]) -> String {
+    let mut out = Vec::new();
+    escape(&mut out, text, Quote::Combined);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+thread_local! {
+    static CLOCK: Clock = const { Clock { second: Cell::new(0), text: RefCell::new(String::new()) } };
+}
+
+/// The local time of the access log, formatted once a second.
+struct Clock {
+    second: Cell<u64>,
+    text: RefCell<String>,
+}
+
+impl Clock {
+    fn access_time(&self, out: &mut Vec<u8>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut text = self.text.borrow_mut();
+        if self.second.replace(now) != now || text.is_empty() {
+            text.clear();
+            let time = Timestamp::now().to_zoned(TimeZone::system());
+            let _ = write!(text, "{}", time.strftime("%d/%b/%Y:%H:%M:%S %z"));
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn error_time() -> impl fmt::Display {
+    Timestamp::now().to_zoned(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string()
+}
+
+/// The logging thread.
+fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU64) {
+    let mut complained = Instant::now();
+    while let Ok(message) = messages.recv() {
+        match message {
+            Message::Access(lines) => files.access(&lines),
+            Message::Error(line) => files.error(line.as_bytes()),
+            Message::Reopen => files.reopen(),
+            Message::Retarget(config) => match Files::open(&config) {
+                Ok(new) => files = new,
+                Err(error) => files.error(format!("can't open the logs: {error}\n").as_bytes()),
+            },
+            Message::Flush(done) => {
+                let _ = done.send(());
+            }
+            Message::Stop => return,
+        }
+        if complained.elapsed() > Duration::from_secs(1) {
+            let lost = dropped.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                complained = Instant::now();
+                let words =
+                    format!("{lost} blocks of log lines were dropped: the disk is too slow");
+                files.error(format!("{} [warn] {words}\n", error_time()).as_bytes());
+            }
+        }
+    }
+}
+
+struct Files {
+    config: LogConfig,
+    access: Output,
+    error: Output,
+}
+
+enum Output {
+    None,
+    Stdout,
+    Stderr,
+    File(File),
+}
+
+impl Files {
+    fn open(config: &LogConfig) -> io::Result<Self> {
+        let access = match &config.access {
+            None => Output::None,
+            Some(target) => Output::open(target)?,
+        };
+        Ok(Self { access, error: Output::open(&config.error)?, config: config.clone() })
+    }
+
+    fn access(&mut self, lines: &[u8]) {
+        self.access.write(lines);
+    }
+
+    fn error(&mut self, line: &[u8]) {
+        self.error.write(line);
+    }
+
+    /// After a rotation. What can't be opened goes on to the old file.
+    fn reopen(&mut self) {
+        match Self::open(&self.config.clone()) {
+            Ok(new) => *self = new,
+            Err(error) => self.error(format!("can't reopen the logs: {error}\n").as_bytes()),
+        }
+    }
+}
+
+impl Output {
+    fn open(target: &LogTarget) -> io::Result<Self> {
+        let open = |path: &Path| {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            file.map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })
+        };
+        Ok(match target {
+            LogTarget::Stdout => Self::Stdout,
+            LogTarget::Stderr => Self::Stderr,
+            LogTarget::File(path) => Self::File(open(path)?),
+        })
+    }
+
+    /// A log that can't be written has nobody to tell.
+    fn write(&mut self, bytes: &[u8]) {
+        let _ = match self {
+            Self::None => Ok(()),
+            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            Self::Stderr => io::stderr().write_all(bytes),
+            Self::File(file) => file.write_all(bytes),
+        };
+    }
+}
+
+/// Longer request lines and fields are cut in the logs.
+const LOGGED_BYTES_MAX: usize = 2048;
+/// Access lines are handed over at the latest when there are so many.
+const BLOCK_BYTES: usize = 16 << 10;
+const QUEUE_MESSAGES_MAX: usize = 1024;

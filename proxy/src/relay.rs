@@ -1,0 +1,225 @@
+//! Moving bodies: one loop for either direction of an exchange, and for a tunnel, which is the same without framing.
+
+use std::time::Duration;
+
+use crate::buf::Buf;
+use crate::fault::{Cause, Fault, Refusal, Side};
+use crate::h1::chunked::{Chunked, Keep, Scan};
+use crate::h1::framing::Length;
+use crate::h1::rewrite::chunk_size_line;
+use crate::stage::Stage;
+use crate::tls::stream::{Input, Stream};
+
+/// A body on its way: what of it is still to come.
+#[derive(Debug)]
+pub struct Body {
+    progress: Progress,
+    /// Bytes of the body itself so far.
+    passed: u64,
+    /// More than this is refused with 413.
+    limit: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Done,
+    Sized {
+        left: u64,
+    },
+    Chunked(Chunked),
+    UntilClose,
+    /// Ends with the connection on this side, goes on in chunks on the other.
+    IntoChunks,
+}
+
+impl Body {
+    /// A request's body, which keeps its framing.
+    pub fn of_request(length: Length, limit: Option<u64>) -> Result<Self, Refusal> {
+        if let (Length::Sized(bytes), Some(limit)) = (length, limit)
+            && bytes > limit
+        {
+            return Err(TOO_LARGE);
+        }
+        let progress = match length {
+            Length::None | Length::UntilClose => Progress::Done,
+            Length::Sized(left) => Progress::Sized { left },
+            Length::Chunked => Progress::Chunked(Chunked::new(Keep::Framing)),
+        };
+        Ok(Self { progress, passed: 0, limit })
+    }
+
+    /// An answer's body. `chunks`: the client understands the chunked coding.
+    pub fn of_answer(length: Length, chunks: bool) -> Self {
+        let progress = match (length, chunks) {
+            (Length::None, _) => Progress::Done,
+            (Length::Sized(left), _) => Progress::Sized { left },
+            (Length::Chunked, true) => Progress::Chunked(Chunked::new(Keep::Framing)),
+            (Length::Chunked, false) => Progress::Chunked(Chunked::new(Keep::Data)),
+            (Length::UntilClose, true) => Progress::IntoChunks,
+            (Length::UntilClose, false) => Progress::UntilClose,
+        };
+        Self { progress, passed: 0, limit: None }
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.progress, Progress::Done)
+    }
+
+    /// Bytes of the body that have gone by, framing not counted.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// How much of `bytes` belongs to the body, and how much of that, moved to the front, goes on.
+    fn take(&mut self, bytes: &mut [u8]) -> Result<Scan, Refusal> {
+        let all = bytes.len();
+        let plain = |n: usize| Scan { consumed: n, kept: n, data: n as u64 };
+        let scan = match &mut self.progress {
+            Progress::Done => plain(0),
+            Progress::Sized { left } => {
+                let n = (*left).min(all as u64);
+                *left -= n;
+                plain(n as usize)
+            }
+            Progress::Chunked(chunked) => chunked.scan(bytes)?,
+            Progress::UntilClose | Progress::IntoChunks => plain(all),
+        };
+        let over = match &self.progress {
+            Progress::Sized { left } => *left == 0,
+            Progress::Chunked(chunked) => chunked.is_done(),
+            Progress::Done | Progress::UntilClose | Progress::IntoChunks => false,
+        };
+        if over {
+            self.progress = Progress::Done;
+        }
+        self.passed += scan.data;
+        if self.limit.is_some_and(|limit| self.passed > limit) {
+            return Err(TOO_LARGE);
+        }
+        Ok(scan)
+    }
+
+    /// The end of the sender's stream: true when that ends the body.
+    fn end(&mut self) -> bool {
+        let ends = matches!(self.progress, Progress::UntilClose | Progress::IntoChunks);
+        if ends {
+            self.progress = Progress::Done;
+        }
+        ends
+    }
+}
+
+/// One direction of an exchange.
+#[derive(Debug)]
+pub struct Half<'a> {
+    pub from: &'a Stream,
+    pub to: &'a Stream,
+    /// Begins with `head` bytes that go on as they are, then what has come of the body.
+    pub buf: &'a mut Buf,
+    pub head: usize,
+    pub body: &'a mut Body,
+    pub stage: Stage,
+    /// Longest wait for the next bytes of the sender.
+    pub limit: Duration,
+}
+
+impl Half<'_> {
+    /// Moves the body to its end. Reading stops while the receiver does not take what was read.
+    pub async fn run(mut self) -> Result<(), Fault> {
+        loop {
+            self.pass_on().await?;
+            if self.body.is_done() {
+                return Ok(());
+            }
+            self.from.watch.enter(self.stage, self.limit);
+            let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
+            let receiver = self.to;
+            let fault = match self.from.read_unless(self.buf, || receiver.peer_closed()).await? {
+                Input::Data => continue,
+                Input::End if self.body.end() => {
+                    if into_chunks {
+                        self.to.write(b"0\r\n\r\n").await?;
+                    }
+                    return Ok(());
+                }
+                Input::End => Cause::Closed,
+                Input::Truncated => Cause::Truncated,
+            };
+            return Err(self.fault(fault));
+        }
+    }
+
+    /// Sends the head and what is there of the body.
+    pub async fn pass_on(&mut self) -> Result<(), Fault> {
+        let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
+        if into_chunks && self.head > 0 {
+            self.to.write(&self.buf.data()[..self.head]).await?;
+            self.buf.consume(self.head);
+            self.head = 0;
+        }
+        if self.buf.is_empty() {
+            return Ok(());
+        }
+        let scan = match self.body.take(&mut self.buf.data_mut()[self.head..]) {
+            Ok(scan) => scan,
+            Err(refusal) => return Err(self.fault(Cause::Refused(refusal))),
+        };
+        if into_chunks {
+            let mut line = Vec::with_capacity(18);
+            chunk_size_line(&mut line, scan.kept);
+            self.buf.replace_front(0, &line);
+            self.buf.extend(b"\r\n");
+            self.to.write(self.buf.data()).await?;
+            self.buf.clear();
+            return Ok(());
+        }
+        let ready = self.head + scan.kept;
+        if ready > 0 {
+            self.to.write(&self.buf.data()[..ready]).await?;
+        }
+        self.buf.consume(self.head + scan.consumed);
+        self.head = 0;
+        Ok(())
+    }
+
+    fn fault(&self, cause: Cause) -> Fault {
+        let side = match self.stage {
+            Stage::ReadAnswerBody => Side::Upstream,
+            _ => Side::Client,
+        };
+        Fault { stage: self.stage, side, cause }
+    }
+}
+
+/// One direction of a tunnel, to its end; returns the bytes it moved. Both ends' deadlines move with every byte.
+pub async fn pump(
+    from: &Stream,
+    to: &Stream,
+    buf: &mut Buf,
+    idle: Duration,
+    moved: &std::cell::Cell<u64>,
+) -> Result<(), Fault> {
+    loop {
+        if !buf.is_empty() {
+            to.write(buf.data()).await?;
+            moved.set(moved.get() + buf.len() as u64);
+            buf.clear();
+        }
+        match from.read(buf).await? {
+            Input::Data => {
+                from.watch.postpone(idle);
+                to.watch.postpone(idle);
+            }
+            Input::End => return to.finish().await,
+            Input::Truncated => {
+                return Err(Fault {
+                    stage: Stage::Tunnel,
+                    side: Side::Client,
+                    cause: Cause::Truncated,
+                });
+            }
+        }
+    }
+}
+
+const TOO_LARGE: Refusal = Refusal { status: 413, words: "client intended to send too large body" };

@@ -1,0 +1,135 @@
+//! The answers that sheen itself gives: short pages in words that a user of the app understands, with a line for the
+//! operator.
+
+use std::io::Write;
+
+/// A status with its page.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    pub status: u16,
+    /// Whole field lines besides the usual ones.
+    pub fields: &'a [u8],
+    pub hsts: &'a [u8],
+    pub keep_alive: bool,
+    /// HEAD gets no body.
+    pub to_head: bool,
+}
+
+/// Writes head and page.
+pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
+    let page = page(answer.status);
+    let type_and_length = format!(
+        "HTTP/1.1 {} {}\r\nServer: sheen\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {}\r\nCache-Control: no-store\r\n",
+        answer.status,
+        reason(answer.status),
+        page.len()
+    );
+    out.extend_from_slice(type_and_length.as_bytes());
+    out.extend_from_slice(answer.fields);
+    out.extend_from_slice(answer.hsts);
+    if !answer.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if answer.to_head {
+        return 0;
+    }
+    out.extend_from_slice(page.as_bytes());
+    page.len() as u64
+}
+
+/// Ends a head whose other fields are written, and adds the body.
+pub fn end_with(out: &mut Vec<u8>, body: &[u8], keep_alive: bool, to_head: bool) {
+    let connection = if keep_alive { "" } else { "Connection: close\r\n" };
+    write!(out, "Content-Length: {}\r\n{connection}\r\n", body.len())
+        .expect("writing to a Vec can't fail");
+    if !to_head {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Writes the answer to plain HTTP on a TLS port: nginx's words, which people search for.
+pub fn write_plain_on_tls(out: &mut Vec<u8>) {
+    let text = "The plain HTTP request was sent to HTTPS port: write https:// in the address.\n";
+    write!(
+        out,
+        "HTTP/1.1 400 Bad Request\r\nServer: sheen\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    )
+    .expect("writing to a Vec can't fail");
+}
+
+/// RFC 9110 section 15.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        301 => "Moved Permanently",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        421 => "Misdirected Request",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Internal Server Error",
+    }
+}
+
+/// For the user, and for whoever runs the app.
+fn words(status: u16) -> (&'static str, &'static str) {
+    match status {
+        301 | 308 => ("This page has moved", "Your browser should take you there."),
+        404 => ("Nothing is here", "No app is configured for this address."),
+        405 => ("This method is not allowed", "The proxy does not take CONNECT or TRACE requests."),
+        408 => (
+            "Your request took too long",
+            "The connection was too slow, or was interrupted. Please try again.",
+        ),
+        413 => (
+            "This upload is too large",
+            "The operator can raise request_body_bytes in the proxy's configuration.",
+        ),
+        414 | 431 => (
+            "This request is too large",
+            "The address or the cookies of this site are too long. Deleting the site's cookies may help.",
+        ),
+        421 => ("Wrong connection for this site", "Please reload the page."),
+        426 => ("This WebSocket version is not supported", "The proxy speaks version 13."),
+        502 => (
+            "The app is not answering",
+            "It may be starting or have stopped; please try again in a moment. Operator: check that the app is running and listens where the proxy looks for it; the proxy's error log says what it tried.",
+        ),
+        503 => ("The server is restarting", "Please try again in a moment."),
+        504 => (
+            "The app is taking too long",
+            "It is there but has not answered in time. Operator: look for what keeps it busy, or raise upstream_answer in the proxy's configuration.",
+        ),
+        500 => ("Something went wrong in the proxy", "Operator: see the proxy's error log."),
+        _ => (
+            "The server did not understand this request",
+            "Your browser or program sent something the proxy can't pass on safely.",
+        ),
+    }
+}
+
+fn page(status: u16) -> String {
+    let (title, hint) = words(status);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;\
+         color:#333}}small{{color:#666}}</style>\n<h1>{title}</h1>\n<p>{hint}</p>\n\
+         <p><small>{status} {}</small></p></html>\n",
+        reason(status)
+    )
+}

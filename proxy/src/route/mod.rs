@@ -1,0 +1,186 @@
+//! Server name and path to site and location.
+
+pub mod path;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{self, App, PlainHttp, Upstream};
+
+/// Every site, indexed; made once per configuration.
+#[derive(Debug)]
+pub struct Routes {
+    exact: HashMap<Box<str>, usize>,
+    /// `example.com` for `*.example.com`.
+    wildcard: HashMap<Box<str>, usize>,
+    /// At least one; the first is the default.
+    sites: Vec<Site>,
+}
+
+/// What the data plane knows of a site.
+#[derive(Debug)]
+pub struct Site {
+    /// For logs and for redirects of requests without Host; may be empty.
+    pub name: Box<str>,
+    /// The whole Strict-Transport-Security line, or empty.
+    pub hsts: Box<[u8]>,
+    pub http: PlainHttp,
+    pub acme_webroot: Option<PathBuf>,
+    /// Longest prefix first.
+    locations: Vec<Location>,
+}
+
+#[derive(Debug)]
+pub struct Location {
+    pub prefix: Box<str>,
+    pub strip_prefix: bool,
+    pub app: App,
+    pub upstream: Arc<Upstream>,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Found<'a> {
+    Location(&'a Location),
+    /// The path of a location but for its final slash.
+    MissingSlash,
+    Nothing,
+}
+
+impl Routes {
+    pub fn new(sites: &[config::Site]) -> Self {
+        let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
+        for (index, site) in sites.iter().enumerate() {
+            for name in &site.names {
+                match name.strip_prefix("*.") {
+                    Some(suffix) => wildcard.entry(suffix.into()).or_insert(index),
+                    None => exact.entry(name.as_str().into()).or_insert(index),
+                };
+            }
+        }
+        Self { exact, wildcard, sites: sites.iter().map(Site::new).collect() }
+    }
+
+    /// The number of the site that answers for `host`: exact name, wildcard of one label, the first.
+    pub fn index(&self, host: &str) -> usize {
+        let mut lower = [0; HOST_BYTES_MAX];
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let Some(lower) = lower.get_mut(..host.len()) else {
+            return 0;
+        };
+        lower.copy_from_slice(host.as_bytes());
+        lower.make_ascii_lowercase();
+        let host = std::str::from_utf8(lower).expect("lower case of ASCII letters keeps UTF-8");
+        if let Some(index) = self.exact.get(host) {
+            return *index;
+        }
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        parent.and_then(|parent| self.wildcard.get(parent)).copied().unwrap_or(0)
+    }
+
+    pub fn site(&self, index: usize) -> &Site {
+        &self.sites[index]
+    }
+}
+
+impl Site {
+    fn new(site: &config::Site) -> Self {
+        let hsts = match &site.hsts {
+            Some(value) => format!("Strict-Transport-Security: {value}\r\n").into_bytes(),
+            None => Vec::new(),
+        };
+        let locations = site.locations.iter().map(|location| Location {
+            prefix: location.prefix.as_str().into(),
+            strip_prefix: location.strip_prefix,
+            app: location.app,
+            upstream: Arc::new(location.upstream.clone()),
+        });
+        Self {
+            name: site
+                .names
+                .first()
+                .map_or("", |name| name.strip_prefix("*.").unwrap_or(name))
+                .into(),
+            hsts: hsts.into(),
+            http: site.http,
+            acme_webroot: site.acme_webroot.clone(),
+            locations: locations.collect(),
+        }
+    }
+
+    /// The location of a normal path (see [`path::normal`]).
+    pub fn find(&self, path: &[u8]) -> Found<'_> {
+        for location in &self.locations {
+            let prefix = location.prefix.as_bytes();
+            if path.starts_with(prefix) {
+                return Found::Location(location);
+            }
+            if prefix.len() == path.len() + 1 && prefix.ends_with(b"/") && prefix.starts_with(path)
+            {
+                return Found::MissingSlash;
+            }
+        }
+        Found::Nothing
+    }
+}
+
+/// RFC 1035 section 3.1.
+const HOST_BYTES_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{UpstreamAddress, native};
+
+    fn routes() -> Routes {
+        let text = r#"
+            [[site]]
+            names = ["first.example"]
+            to = "127.0.0.1:1"
+            [[site]]
+            names = ["a.example", "*.b.example"]
+            [[site.location]]
+            prefix = "/"
+            to = "127.0.0.1:2"
+            [[site.location]]
+            prefix = "/rstudio/"
+            to = "127.0.0.1:3"
+        "#;
+        Routes::new(&native::parse(text, "t").expect("it is right").config.sites)
+    }
+
+    #[test]
+    fn names_lead_to_sites() {
+        let routes = routes();
+        for (host, index) in [
+            ("first.example", 0),
+            ("A.Example", 1),
+            ("a.example.", 1),
+            ("x.b.example", 1),
+            ("x.y.b.example", 0),
+            ("b.example", 0),
+            ("unknown", 0),
+            ("", 0),
+        ] {
+            assert_eq!(routes.index(host), index, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let routes = routes();
+        let port = |path: &str| match routes.site(1).find(path.as_bytes()) {
+            Found::Location(location) => match location.upstream.addresses[0] {
+                UpstreamAddress::Tcp(address) => address.port(),
+                UpstreamAddress::Unix(_) => 0,
+            },
+            Found::MissingSlash => 301,
+            Found::Nothing => 404,
+        };
+        assert_eq!(port("/"), 2);
+        assert_eq!(port("/rstudio/x"), 3);
+        assert_eq!(port("/rstudio"), 301);
+        assert_eq!(port("/rstudiox"), 2);
+    }
+}

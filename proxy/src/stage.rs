@@ -1,0 +1,381 @@
+//! What a connection waits for: its deadline, its words in the log, and who is to blame when nothing comes.
+//!
+//! Deadlines cost no timer per connection. Each end of a connection has a [`Watch`]; one sweep per worker and tick
+//! ([`Registry::sweep`]) wakes those whose time is up.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::fault::{Cause, Fault, Side};
+
+/// What one end of a connection is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Accept,
+    Handshake,
+    KeepAlive,
+    ReadRequestHead,
+    ReadRequestBody,
+    Route,
+    ConnectUpstream,
+    SendRequest,
+    ReadAnswerHead,
+    ReadAnswerBody,
+    SendAnswer,
+    Tunnel,
+    Linger,
+    IdleUpstream,
+}
+
+impl Stage {
+    /// The words after "while" in the error log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Accept => "waiting for connections",
+            Self::Handshake => "SSL handshaking",
+            Self::KeepAlive => "keepalive",
+            Self::ReadRequestHead => "reading client request headers",
+            Self::ReadRequestBody => "reading client request body",
+            Self::Route => "choosing the app for the request",
+            Self::ConnectUpstream => "connecting to upstream",
+            Self::SendRequest => "sending request to upstream",
+            Self::ReadAnswerHead => "reading response header from upstream",
+            Self::ReadAnswerBody => "reading upstream",
+            Self::SendAnswer => "sending to client",
+            Self::Tunnel => "proxying upgraded connection",
+            Self::Linger => "closing request",
+            Self::IdleUpstream => "keeping an idle upstream connection",
+        }
+    }
+
+    /// Whom this stage waits for.
+    pub fn side(self) -> Side {
+        match self {
+            Self::Handshake
+            | Self::KeepAlive
+            | Self::ReadRequestHead
+            | Self::ReadRequestBody
+            | Self::SendAnswer
+            | Self::Linger => Side::Client,
+            Self::ConnectUpstream
+            | Self::SendRequest
+            | Self::ReadAnswerHead
+            | Self::ReadAnswerBody
+            | Self::IdleUpstream => Side::Upstream,
+            Self::Accept | Self::Route | Self::Tunnel => Side::Sheen,
+        }
+    }
+}
+
+/// Why a wait ended before what it waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    Deadline,
+    /// The worker drains: connections between two requests end.
+    Drain,
+    /// The worker ends: every connection ends.
+    Cut,
+}
+
+/// The watches of one worker, and its coarse clock.
+#[derive(Debug)]
+pub struct Registry {
+    entries: RefCell<Slab<Rc<Entry>>>,
+    now_ms: Cell<u64>,
+    /// Longest time between two sweeps; deadlines are this much late at most.
+    tick_ms: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    deadline_ms: Cell<u64>,
+    stage: Cell<Stage>,
+    interrupt: Cell<Option<Interrupt>>,
+    /// True exactly when the waiting task wants to look around at every sweep.
+    probing: Cell<bool>,
+    /// Waits that are pending: both halves of an exchange may wait on one end at a time.
+    waits: Cell<u32>,
+    /// The task that owns this end, from its first wait on.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Registry {
+    pub fn new(tick: Duration) -> Rc<Self> {
+        Rc::new(Self {
+            entries: RefCell::new(Slab::new()),
+            now_ms: Cell::new(0),
+            tick_ms: tick.as_millis() as u64,
+        })
+    }
+
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis(self.tick_ms)
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    pub fn watch(self: &Rc<Self>) -> Watch {
+        let entry = Rc::new(Entry {
+            deadline_ms: Cell::new(u64::MAX),
+            stage: Cell::new(Stage::Route),
+            interrupt: Cell::new(None),
+            probing: Cell::new(false),
+            waits: Cell::new(0),
+            waker: RefCell::new(None),
+        });
+        let key = self.entries.borrow_mut().insert(entry.clone());
+        Watch { registry: self.clone(), entry, key }
+    }
+
+    /// Moves the clock and wakes every wait whose deadline has passed.
+    pub fn sweep(&self, now_ms: u64) {
+        self.now_ms.set(now_ms);
+        for (_, entry) in self.entries.borrow().iter() {
+            if entry.deadline_ms.get() <= now_ms {
+                entry.fire(Interrupt::Deadline);
+            } else if entry.probing.get() {
+                entry.wake();
+            }
+        }
+    }
+
+    /// Ends the waits of connections that are between two requests.
+    pub fn interrupt_idle(&self) {
+        for (_, entry) in self.entries.borrow().iter() {
+            if matches!(entry.stage.get(), Stage::KeepAlive | Stage::IdleUpstream) {
+                entry.fire(Interrupt::Drain);
+            }
+        }
+    }
+
+    /// Ends every wait, those that begin later included.
+    pub fn interrupt_all(&self) {
+        for (_, entry) in self.entries.borrow().iter() {
+            entry.fire(Interrupt::Cut);
+        }
+    }
+
+    /// How many watches wait in `stage`.
+    pub fn count(&self, stage: Stage) -> usize {
+        self.entries.borrow().iter().filter(|(_, entry)| entry.stage.get() == stage).count()
+    }
+}
+
+impl Entry {
+    fn fire(&self, interrupt: Interrupt) {
+        // A cut stays; a deadline or a drain concerns only a wait that is pending.
+        if interrupt == Interrupt::Cut {
+            self.interrupt.set(Some(interrupt));
+        } else if self.waits.get() > 0 && self.interrupt.get().is_none() {
+            self.interrupt.set(Some(interrupt));
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The deadline of one end of a connection.
+#[derive(Debug)]
+pub struct Watch {
+    registry: Rc<Registry>,
+    entry: Rc<Entry>,
+    key: usize,
+}
+
+impl Watch {
+    /// What this end waits for, or last waited for.
+    pub fn stage(&self) -> Stage {
+        self.entry.stage.get()
+    }
+
+    /// Begins a step that must be over after `limit`, however many waits it takes.
+    pub fn enter(&self, stage: Stage, limit: Duration) {
+        self.entry.stage.set(stage);
+        self.postpone(limit);
+    }
+
+    /// Moves the deadline of the running step to `limit` from now.
+    pub fn postpone(&self, limit: Duration) {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        // The clock may be one tick old: better late than early.
+        let after_ms = limit_ms.saturating_add(self.registry.tick_ms);
+        self.entry.deadline_ms.set(self.registry.now_ms.get().saturating_add(after_ms));
+    }
+
+    /// Runs `step` as a stage of its own; afterwards the stage and deadline are again what they were. For a wait that
+    /// may fall into another one on the same end: an answer awaited while the request is still being sent.
+    pub async fn within<F: Future>(&self, stage: Stage, limit: Duration, step: F) -> F::Output {
+        let outer = (self.entry.stage.get(), self.entry.deadline_ms.get());
+        self.enter(stage, limit);
+        let output = step.await;
+        self.entry.stage.set(outer.0);
+        self.entry.deadline_ms.set(outer.1);
+        output
+    }
+
+    /// Waits for `event` within the step begun by [`Watch::enter`].
+    pub async fn wait<F: Future>(&self, event: F) -> Result<F::Output, Fault> {
+        self.wait_unless(event, || false).await
+    }
+
+    /// As [`Watch::wait`]. On a probing watch, `gone` is asked once a tick, and when it says yes the client is taken
+    /// to have left.
+    pub async fn wait_unless<F: Future>(
+        &self,
+        event: F,
+        gone: impl Fn() -> bool,
+    ) -> Result<F::Output, Fault> {
+        let mut event = pin!(event);
+        let mut polls = 0u32;
+        let _pending = Pending::new(&self.entry);
+        poll_fn(|context| {
+            if let Poll::Ready(output) = event.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            if let Some(interrupt) = self.entry.interrupt.get() {
+                return Poll::Ready(Err(self.fault(interrupt)));
+            }
+            // The first poll only begins the wait; each later one without the event was a sweep.
+            if polls > 0 && gone() {
+                let cause = Cause::ClientGone;
+                return Poll::Ready(Err(Fault { stage: self.stage(), side: Side::Client, cause }));
+            }
+            polls += 1;
+            self.entry.remember(context.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Lets [`Watch::wait_unless`] look around at every sweep.
+    pub fn set_probing(&self, on: bool) {
+        self.entry.probing.set(on);
+    }
+
+    fn fault(&self, interrupt: Interrupt) -> Fault {
+        let stage = self.stage();
+        Fault { stage, side: stage.side(), cause: Cause::Interrupted(interrupt) }
+    }
+}
+
+impl Entry {
+    fn remember(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        match slot.as_ref() {
+            Some(known) if known.will_wake(waker) => {}
+            _ => *slot = Some(waker.clone()),
+        }
+    }
+}
+
+/// A wait that is under way. Counted by a guard, because a wait may also end by being dropped.
+struct Pending<'a>(&'a Entry);
+
+impl<'a> Pending<'a> {
+    fn new(entry: &'a Entry) -> Self {
+        entry.waits.set(entry.waits.get() + 1);
+        Self(entry)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let left = self.0.waits.get() - 1;
+        self.0.waits.set(left);
+        if left == 0 && self.0.interrupt.get() != Some(Interrupt::Cut) {
+            self.0.interrupt.set(None);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.registry.entries.borrow_mut().remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::task::Context;
+
+    use super::*;
+
+    fn registry() -> Rc<Registry> {
+        Registry::new(Duration::from_millis(100))
+    }
+
+    fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_not_before() {
+        let registry = registry();
+        let watch = registry.watch();
+        watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
+        let mut wait = pin!(watch.wait(pending::<()>()));
+        assert!(poll_once(wait.as_mut()).is_pending());
+        registry.sweep(1_000);
+        assert!(poll_once(wait.as_mut()).is_pending(), "one tick late at most, never early");
+        registry.sweep(1_100);
+        let Poll::Ready(Err(fault)) = poll_once(wait.as_mut()) else { panic!("still waiting") };
+        assert_eq!(fault.stage, Stage::ReadRequestHead);
+        assert_eq!(fault.side, Side::Client);
+        assert!(matches!(fault.cause, Cause::Interrupted(Interrupt::Deadline)));
+    }
+
+    #[test]
+    fn a_passed_deadline_does_not_reach_into_the_next_wait() {
+        let registry = registry();
+        let watch = registry.watch();
+        watch.enter(Stage::KeepAlive, Duration::from_secs(1));
+        registry.sweep(5_000);
+        registry.interrupt_idle();
+        watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
+        let mut wait = pin!(watch.wait(pending::<()>()));
+        assert!(poll_once(wait.as_mut()).is_pending());
+    }
+
+    #[test]
+    fn drain_ends_idle_waits_and_cut_ends_all() {
+        let registry = registry();
+        let (idle, busy) = (registry.watch(), registry.watch());
+        idle.enter(Stage::KeepAlive, Duration::from_secs(60));
+        busy.enter(Stage::ReadAnswerHead, Duration::from_secs(60));
+        let mut idle_wait = pin!(idle.wait(pending::<()>()));
+        let mut busy_wait = pin!(busy.wait(pending::<()>()));
+        assert!(poll_once(idle_wait.as_mut()).is_pending());
+        assert!(poll_once(busy_wait.as_mut()).is_pending());
+        registry.interrupt_idle();
+        assert!(poll_once(idle_wait.as_mut()).is_ready());
+        assert!(poll_once(busy_wait.as_mut()).is_pending());
+        registry.interrupt_all();
+        assert!(poll_once(busy_wait.as_mut()).is_ready());
+        let mut late = pin!(busy.wait(pending::<()>()));
+        assert!(poll_once(late.as_mut()).is_ready(), "a wait that begins after the cut ends too");
+    }
+
+    #[test]
+    fn watches_leave_the_registry() {
+        let registry = registry();
+        let watch = registry.watch();
+        watch.enter(Stage::Tunnel, Duration::from_secs(1));
+        assert_eq!(registry.count(Stage::Tunnel), 1);
+        drop(watch);
+        assert_eq!(registry.count(Stage::Tunnel), 0);
+    }
+}

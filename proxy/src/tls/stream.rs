@@ -1,0 +1,360 @@
+//! One end of a connection: a socket, its deadline, and TLS where there is any.
+//!
+//! Both halves of an exchange hold it by `&`: what they share is borrowed only between two waits.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use super::config;
+use super::session::Session;
+use crate::buf::Buf;
+use crate::fault::{Cause, Fault, Side};
+use crate::io::socket::Socket;
+use crate::limits::{BUF_BYTES, LINGER_BYTES_MAX};
+use crate::stage::{Stage, Watch};
+
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    pub watch: Watch,
+    side: Side,
+    /// Longest wait for the peer to take something.
+    send_limit: Duration,
+    tls: Option<Box<RefCell<Tls>>>,
+}
+
+/// Invariant: `incoming` begins with what rustls has not consumed; `outgoing` is what the kernel has not taken.
+#[derive(Debug)]
+struct Tls {
+    session: Session,
+    incoming: Buf,
+    outgoing: Buf,
+    /// The peer has sent close_notify; rustls says so once.
+    ended: bool,
+}
+
+/// What a read came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    Data,
+    /// A clean end: close_notify, or the end of a plain stream.
+    End,
+    /// The TLS stream stopped without close_notify.
+    Truncated,
+}
+
+/// What a handshake came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// Lower case, as rustls gives it.
+    pub server_name: Option<Box<str>>,
+    pub protocol: &'static str,
+}
+
+impl Stream {
+    pub fn new(socket: Socket, watch: Watch, side: Side, send_limit: Duration) -> Self {
+        Self { socket, watch, side, send_limit, tls: None }
+    }
+
+    /// Begins TLS on a fresh connection.
+    pub fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<(), Fault> {
+        let session = Session::new(config).map_err(|error| self.fault(Cause::Tls(error)))?;
+        let tls = Tls { session, incoming: Buf::new(), outgoing: Buf::new(), ended: false };
+        self.tls = Some(Box::new(RefCell::new(tls)));
+        Ok(())
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Completes the handshake within the step that the caller has entered. Plaintext that came
+    /// with the last flight is in `plain`; `None` when the client left before its first byte.
+    pub async fn handshake(&self, plain: &mut Buf) -> Result<Option<Handshake>, Fault> {
+        let tls = self.tls.as_deref().expect("start_tls comes before handshake");
+        let (mut first, mut server_name) = (true, None);
+        loop {
+            let input = match self.read_once(plain, || false).await {
+                Err(Fault { cause: Cause::Closed, .. }) if first => return Ok(None),
+                other => other?,
+            };
+            server_name = config::take_asked_name().or(server_name);
+            let done = !tls.borrow().session.is_handshaking();
+            if done {
+                let protocol = tls.borrow().session.protocol();
+                return Ok(Some(Handshake { server_name, protocol }));
+            }
+            match input {
+                Some(Input::Truncated) if first => return Ok(None),
+                Some(Input::End | Input::Truncated) => return Err(self.fault(Cause::Closed)),
+                Some(Input::Data) | None => first = false,
+            }
+        }
+    }
+
+    /// Waits for at least one byte of plaintext, or the end, within the step that the caller has entered.
+    pub async fn read(&self, plain: &mut Buf) -> Result<Input, Fault> {
+        self.read_unless(plain, || false).await
+    }
+
+    /// As [`Stream::read`], for an upstream; once a tick `gone` is asked whether the client has left.
+    pub async fn read_unless(
+        &self,
+        plain: &mut Buf,
+        gone: impl Fn() -> bool,
+    ) -> Result<Input, Fault> {
+        loop {
+            if let Some(input) = self.read_once(plain, &gone).await? {
+                return Ok(input);
+            }
+        }
+    }
+
+    /// One readiness and one receive. `None`: bytes came, but no plaintext.
+    async fn read_once(
+        &self,
+        plain: &mut Buf,
+        gone: impl Fn() -> bool,
+    ) -> Result<Option<Input>, Fault> {
+        let Some(tls) = &self.tls else {
+            self.readable(gone).await?;
+            return self.receive(plain);
+        };
+        if tls.borrow().ended {
+            return Ok(Some(Input::End));
+        }
+        self.readable(gone).await?;
+        let (input, owes) = {
+            let tls = &mut *tls.borrow_mut();
+            let before = plain.len();
+            let input = self.receive(&mut tls.incoming)?;
+            let input = match input {
+                Some(Input::End) => Some(Input::Truncated),
+                Some(_) => self.decrypt(tls, plain, before)?,
+                None => None,
+            };
+            (input, !tls.outgoing.is_empty())
+        };
+        if owes {
+            self.flush().await?;
+        }
+        Ok(input)
+    }
+
+    fn receive(&self, into: &mut Buf) -> Result<Option<Input>, Fault> {
+        let space = into.space(RECEIVE_BYTES_MIN);
+        let room = space.len().min(BUF_BYTES);
+        let received = self.socket.try_recv(&mut space[..room]);
+        let outcome = match received {
+            Ok(Some(0)) => Ok(Some(Input::End)),
+            Ok(Some(n)) => {
+                into.filled(n);
+                Ok(Some(Input::Data))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.fault(Cause::Io(error))),
+        };
+        if into.is_empty() {
+            into.clear();
+        }
+        outcome
+    }
+
+    fn decrypt(
+        &self,
+        tls: &mut Tls,
+        plain: &mut Buf,
+        before: usize,
+    ) -> Result<Option<Input>, Fault> {
+        let Tls { session, incoming, outgoing, ended } = tls;
+        if session.is_handshaking() && looks_like_http(incoming.data()) {
+            return Err(self.fault(Cause::PlainOnTls));
+        }
+        // A handshake that failed on this worker may have left its name behind.
+        if session.is_handshaking() {
+            config::take_asked_name();
+        }
+        let received = match session.receive(incoming.data_mut(), plain, outgoing) {
+            Ok(received) => received,
+            Err(error) => {
+                // The alert is worth one try; a peer that does not take it gets none.
+                let _ = self.socket.try_send(outgoing.data());
+                return Err(self.fault(Cause::Tls(error)));
+            }
+        };
+        incoming.consume(received.consumed);
+        *ended = received.end;
+        if incoming.len() >= INCOMING_BYTES_MAX {
+            return Err(self.fault(Cause::Tls(rustls::Error::PeerSentOversizedRecord)));
+        }
+        Ok(if plain.len() > before {
+            Some(Input::Data)
+        } else if received.end {
+            Some(Input::End)
+        } else {
+            None
+        })
+    }
+
+    /// Sends all of `data`, waiting whenever the peer does not take it.
+    pub async fn write(&self, data: &[u8]) -> Result<(), Fault> {
+        let Some(tls) = &self.tls else {
+            return self.write_plain(data).await;
+        };
+        for piece in data.chunks(BUF_BYTES) {
+            {
+                let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
+                session
+                    .send(incoming.data_mut(), piece, outgoing)
+                    .map_err(|error| self.fault(Cause::Tls(error)))?;
+            }
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends `data` without TLS on a stream whose handshake has shown that the client speaks none.
+    pub async fn write_past_tls(&self, data: &[u8]) -> Result<(), Fault> {
+        self.write_plain(data).await
+    }
+
+    async fn write_plain(&self, mut data: &[u8]) -> Result<(), Fault> {
+        while !data.is_empty() {
+            match self.socket.try_send(data).map_err(|error| self.send_fault(error))? {
+                Some(n) => data = &data[n..],
+                None => self.writable().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends several pieces in one call where the kernel takes them; plain streams only.
+    pub async fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<(), Fault> {
+        let sent = self.socket.try_send_vectored(pieces).map_err(|error| self.send_fault(error))?;
+        let mut skip = sent.unwrap_or(0);
+        for piece in pieces {
+            let left = piece.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(piece.len());
+            self.write_plain(left).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what TLS has queued.
+    async fn flush(&self) -> Result<(), Fault> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        loop {
+            {
+                let outgoing = &mut tls.borrow_mut().outgoing;
+                while !outgoing.is_empty() {
+                    match self.socket.try_send(outgoing.data()) {
+                        Ok(Some(n)) => outgoing.consume(n),
+                        Ok(None) => break,
+                        Err(error) => return Err(self.send_fault(error)),
+                    }
+                }
+                if outgoing.is_empty() {
+                    return Ok(());
+                }
+            }
+            self.writable().await?;
+        }
+    }
+
+    /// Ends our direction: close_notify where there is TLS, then the end of the stream.
+    pub async fn finish(&self) -> Result<(), Fault> {
+        if let Some(tls) = &self.tls {
+            let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
+            session.send_close_notify(incoming.data_mut(), outgoing);
+        }
+        self.flush().await?;
+        self.socket.shutdown_write();
+        Ok(())
+    }
+
+    /// Ends the connection without waiting for anything: a word of farewell where it fits, then the end of the stream.
+    pub fn abandon(&self) {
+        if let Some(tls) = &self.tls {
+            let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
+            session.send_close_notify(incoming.data_mut(), outgoing);
+            let _ = self.socket.try_send(outgoing.data());
+        }
+        self.socket.shutdown_write();
+    }
+
+    /// Makes the coming close a reset, so that a plain answer that was cut can't be taken for a whole one.
+    pub fn reset_on_close(&self) {
+        self.socket.reset_on_close();
+    }
+
+    /// Reads and throws away what the peer still sends, until it is done or the bound is reached: closing a socket
+    /// with unread input would reset it, and the peer would lose our last answer.
+    pub async fn linger(&self) {
+        let mut thrown = 0;
+        let mut bin = Buf::new();
+        while thrown < LINGER_BYTES_MAX {
+            if self.readable(|| false).await.is_err() {
+                return;
+            }
+            match self.receive(&mut bin) {
+                Ok(Some(Input::Data)) => thrown += bin.len() as u64,
+                Ok(None) => {}
+                Ok(Some(Input::End | Input::Truncated)) | Err(_) => return,
+            }
+            bin.clear();
+        }
+    }
+
+    /// True when the peer has gone: see [`Socket::peer_closed`].
+    pub fn peer_closed(&self) -> bool {
+        self.socket.peer_closed()
+    }
+
+    /// True when something can be read: see [`Socket::has_input`].
+    pub fn has_input(&self) -> bool {
+        self.socket.has_input()
+    }
+
+    async fn readable(&self, gone: impl Fn() -> bool) -> Result<(), Fault> {
+        // An error of the readiness itself shows again, in words, at the receive that follows.
+        self.watch.wait_unless(self.socket.readable(), gone).await.map(|_| ())
+    }
+
+    async fn writable(&self) -> Result<(), Fault> {
+        let wait = self.watch.wait(self.socket.writable());
+        match self.watch.stage() {
+            // One deadline for the whole step, whichever direction it waits for.
+            Stage::Handshake | Stage::Tunnel => wait.await.map(|_| ()),
+            _ => self.watch.within(self.send_stage(), self.send_limit, wait).await.map(|_| ()),
+        }
+    }
+
+    fn send_stage(&self) -> Stage {
+        match self.side {
+            Side::Upstream => Stage::SendRequest,
+            Side::Client | Side::Sheen => Stage::SendAnswer,
+        }
+    }
+
+    fn send_fault(&self, error: io::Error) -> Fault {
+        Fault { stage: self.send_stage(), side: self.side, cause: Cause::Io(error) }
+    }
+
+    fn fault(&self, cause: Cause) -> Fault {
+        Fault { stage: self.watch.stage(), side: self.side, cause }
+    }
+}
+
+/// True when the first bytes of a connection are a request line and not a TLS record.
+fn looks_like_http(first: &[u8]) -> bool {
+    first.len() >= 4 && first[..4].iter().all(|b| b.is_ascii_uppercase() || *b == b' ')
+}
+
+/// Least space for a receive: one full TLS record.
+const RECEIVE_BYTES_MIN: usize = 16384 + 256 + 5;
+/// Unconsumed ciphertext beyond this can't be a record or a handshake message that rustls accepts (64 KiB).
+const INCOMING_BYTES_MAX: usize = 2 * BUF_BYTES;

@@ -1,0 +1,101 @@
+//! A WebSocket after its handshake: bytes both ways until both sides have ended.
+//!
+//! A Shiny session is one of these and lives for hours, mostly idle. So it runs as a task of its own that holds what
+//! a tunnel needs and nothing of the exchange that opened it.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::admission::Permit;
+use crate::buf::Buf;
+use crate::conn::{Identity, log_access, log_fault};
+use crate::fault::{Cause, Fault};
+use crate::record::Record;
+use crate::relay::pump;
+use crate::stage::{Interrupt, Stage};
+use crate::tls::stream::Stream;
+use crate::worker::{Live, Worker};
+
+#[derive(Debug)]
+pub struct Tunnel {
+    pub worker: Rc<Worker>,
+    pub identity: Rc<Identity>,
+    pub client: Stream,
+    pub upstream: Stream,
+    /// Bytes that came with the handshake of either side.
+    pub from_client: Buf,
+    pub from_upstream: Buf,
+    /// Longest silence of both sides.
+    pub idle: Duration,
+    pub record: Record,
+    pub permit: Permit,
+    pub live: Live,
+}
+
+/// Runs the tunnel to its end, and logs it.
+pub async fn run(tunnel: Box<Tunnel>) {
+    let mut tunnel = tunnel;
+    let Tunnel { client, upstream, from_client, from_upstream, idle, record, .. } = &mut *tunnel;
+    client.watch.enter(Stage::Tunnel, *idle);
+    upstream.watch.enter(Stage::Tunnel, *idle);
+    let moved = Cell::new(0);
+    let up = pump(client, upstream, from_client, *idle, &moved);
+    let down = pump(upstream, client, from_upstream, *idle, &record.sent);
+    let half_closed = (*idle).min(HALF_CLOSED_IDLE);
+    let watches = [&client.watch, &upstream.watch];
+    let end = both(up, down, || {
+        watches.iter().for_each(|watch| watch.postpone(half_closed));
+    })
+    .await;
+    if let Err(fault) = end {
+        client.abandon();
+        log_fault(&tunnel.worker, &tunnel.identity, &tunnel.record, &ordinary(fault));
+    }
+    log_access(&tunnel.worker, &tunnel.identity, &tunnel.record);
+}
+
+/// Polls both directions until both have ended, or one has failed.
+async fn both(
+    up: impl Future<Output = Result<(), Fault>>,
+    down: impl Future<Output = Result<(), Fault>>,
+    first_ended: impl Fn(),
+) -> Result<(), Fault> {
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    let (mut up_ended, mut down_ended) = (false, false);
+    poll_fn(|context| {
+        let before = up_ended || down_ended;
+        if !up_ended && let Poll::Ready(end) = up.as_mut().poll(context) {
+            end?;
+            up_ended = true;
+        }
+        if !down_ended && let Poll::Ready(end) = down.as_mut().poll(context) {
+            end?;
+            down_ended = true;
+        }
+        if up_ended && down_ended {
+            return Poll::Ready(Ok(()));
+        }
+        if !before && (up_ended || down_ended) {
+            first_ended();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The idle deadline of a tunnel is nobody's fault.
+fn ordinary(fault: Fault) -> Fault {
+    match fault.cause {
+        Cause::Interrupted(Interrupt::Deadline) => {
+            Fault { side: crate::fault::Side::Client, ..fault }
+        }
+        _ => fault,
+    }
+}
+
+/// After one side has ended, the other may go on, but not in silence for hours.
+const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
