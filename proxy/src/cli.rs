@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -90,6 +91,9 @@ pub struct DemoArgs {
     /// ADDR:PORT [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "ADDR")]
     listen_http: Option<String>,
+    /// What was free when first asked: a reload must not find its own ports taken.
+    #[arg(skip)]
+    defaults: OnceLock<[String; 2]>,
 }
 
 /// Reads the arguments, the program's name first. An error knows its exit code and where it is
@@ -200,15 +204,23 @@ impl DemoArgs {
     /// The demo in front of the app at `to`. The warnings say which default port was taken.
     pub fn lower(&self, to: SocketAddr) -> Result<Loaded, Vec<Problem>> {
         let mut notes = Vec::new();
-        let https = listen_or_free("--listen-https", &self.listen_https, DEMO_HTTPS, &mut notes);
-        let http = listen_or_free("--listen-http", &self.listen_http, DEMO_HTTP, &mut notes);
+        let [https, http] = self.defaults.get_or_init(|| {
+            let mut choose = |flag, given: &Option<String>, default: &str| match given {
+                Some(given) => given.clone(),
+                None => free_or_any(flag, default, &mut notes),
+            };
+            [
+                choose("--listen-https", &self.listen_https, DEMO_HTTPS),
+                choose("--listen-http", &self.listen_http, DEMO_HTTP),
+            ]
+        });
         let site = vec![
             list("sheen demo", "names", &["localhost", "127.0.0.1", "::1"].map(str::to_owned)),
             text("sheen demo", "to", &to.to_string()),
         ];
         let mut root = vec![entry("sheen demo", "site", one_site(site))];
-        root.extend(listeners("--listen-https", "listen_https", &[https]));
-        root.extend(listeners("--listen-http", "listen_http", &[http]));
+        root.extend(listeners("--listen-https", "listen_https", std::slice::from_ref(https)));
+        root.extend(listeners("--listen-http", "listen_http", std::slice::from_ref(http)));
         let checker = Checker::new(Path::new(""), resolve_by_system);
         let loaded = check(&node("sheen demo", Value::Table(root)), checker)?;
         // That the demo's certificate is a development one is no news.
@@ -293,16 +305,8 @@ fn parse_with(
     Ok(Command::Run { config: config_or_default(arguments.config) })
 }
 
-/// What the user wrote; or the default; or, when that is taken, any free port, with a note.
-fn listen_or_free(
-    flag: &str,
-    given: &Option<String>,
-    default: &str,
-    notes: &mut Vec<Problem>,
-) -> String {
-    if let Some(given) = given {
-        return given.clone();
-    }
+/// The default, or any free port, with a note, when it is taken.
+fn free_or_any(flag: &str, default: &str, notes: &mut Vec<Problem>) -> String {
     let Err(error) = TcpListener::bind(default) else {
         return default.to_owned();
     };
@@ -358,3 +362,187 @@ Examples:
   sheen proxy --from shiny.example.com --to :3838 \\
       --cert fullchain.pem --key privkey.pem     HTTPS in front of Shiny Server
   sheen -c /etc/sheen/sheen.toml                 run with a configuration file";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::config::{App, Config, PlainHttp};
+
+    /// Parses a line of words; `NOTHING` as the default configuration file does not exist.
+    fn command(line: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("sheen").chain(line.split_whitespace()).map(OsString::from);
+        parse_with(words, Path::new("/nonexistent/sheen.toml"))
+    }
+
+    fn lowered(line: &str) -> Result<Loaded, Vec<Problem>> {
+        match command(line).unwrap() {
+            Command::Proxy(args) => args.lower(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn config(line: &str) -> Config {
+        lowered(line).unwrap_or_else(|problems| panic!("{line}: {problems:?}")).config
+    }
+
+    #[test]
+    fn clap_finds_the_definition_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn takes_nginx_flags_and_verbs() {
+        for (line, expected) in [
+            ("-c a.toml", "Run { config: \"a.toml\" }"),
+            ("-t", "Check { config: \"/nonexistent/sheen.toml\", quiet: false }"),
+            ("-t -q -c a.toml", "Check { config: \"a.toml\", quiet: true }"),
+            ("-tqc a.toml", "Check { config: \"a.toml\", quiet: true }"),
+            ("check", "Check { config: \"/nonexistent/sheen.toml\", quiet: false }"),
+            ("check -q -c a.toml", "Check { config: \"a.toml\", quiet: true }"),
+            ("-v", "Version"),
+            ("-V", "VersionLong"),
+            ("-c a.toml -V", "VersionLong"),
+            (
+                "demo",
+                "Demo(DemoArgs { listen_https: None, listen_http: None, defaults: OnceLock(<uninit>) })",
+            ),
+        ] {
+            assert_eq!(format!("{:?}", command(line).unwrap()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn refuses_with_exit_code_2() {
+        for line in ["", "-x", "proxy", "proxy --to", "-t proxy --to :1", "prxy", "-c", "demo x"] {
+            assert_eq!(command(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        let welcome = command("").unwrap_err().to_string();
+        assert!(welcome.contains("no file /nonexistent/sheen.toml"), "{welcome}");
+        assert!(welcome.contains("sheen demo") && welcome.contains("sheen proxy"), "{welcome}");
+        for line in ["-h", "--help", "proxy --help"] {
+            assert_eq!(command(line).unwrap_err().exit_code(), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn lowers_every_option() {
+        let config = config(
+            "proxy --from a.test,*.a.test --from b.test --to :3838 --cert c1 --key k1 --cert c2 \
+             --key k2 --listen-https 127.0.0.1:8443 --listen-https [::1]:8443 --listen-http off \
+             --http proxy --hsts max-age=1 --app connect --workers 3 --runtime epoll \
+             --access-log off --log-format json --acme-webroot / --trusted-proxy 10.0.0.0/8,::1",
+        );
+        let site = &config.sites[0];
+        assert_eq!(site.names, ["a.test", "*.a.test", "b.test"]);
+        assert_eq!(site.certificates.len(), 2);
+        assert_eq!(site.certificates[1].key, std::path::absolute("k2").unwrap());
+        assert_eq!(site.hsts.as_deref(), Some("max-age=1"));
+        assert_eq!(site.http, PlainHttp::Proxy);
+        assert_eq!(site.acme_webroot.as_deref(), Some(Path::new("/")));
+        assert_eq!(site.locations[0].app, App::Connect);
+        assert_eq!(config.listeners.len(), 2);
+        assert!(config.listeners.iter().all(|listen| listen.tls && !listen.optional));
+        assert_eq!(config.workers, 3);
+        assert_eq!(config.runtime, crate::config::Runtime::Exactly(Rung::Epoll));
+        assert_eq!(config.log.access, None);
+        assert_eq!(config.trusted_proxies.len(), 2);
+    }
+
+    #[test]
+    fn an_empty_command_line_and_an_empty_file_mean_the_same() {
+        let file = crate::config::native::parse("[[site]]\nto = \":3838\"", "/etc/x").unwrap();
+        assert_eq!(config("proxy --to :3838"), file.config);
+    }
+
+    #[test]
+    fn problems_name_the_option_and_come_at_once() {
+        let problems = lowered(
+            "proxy --from a.test:443 --to 3838 --cert c --listen-https 8443 --hsts x --app java \
+             --workers many --runtime x --http x --access-log sdtout --log-format x \
+             --trusted-proxy x",
+        )
+        .unwrap_err();
+        let mut files: Vec<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
+        files.sort_unstable();
+        assert_eq!(
+            files,
+            [
+                "--access-log",
+                "--app",
+                "--cert",
+                "--from",
+                "--hsts",
+                "--http",
+                "--listen-https",
+                "--log-format",
+                "--runtime",
+                "--to",
+                "--trusted-proxy",
+                "--workers",
+            ]
+        );
+        let keys = lowered("proxy --to :1 --cert c --key k --key k").unwrap_err();
+        assert_eq!(
+            keys[0].to_string().lines().next(),
+            Some("--key: 1 --cert and 2 --key: they come in pairs")
+        );
+    }
+
+    fn demo_args(https: Option<&str>, http: Option<&str>) -> DemoArgs {
+        DemoArgs {
+            listen_https: https.map(str::to_owned),
+            listen_http: http.map(str::to_owned),
+            defaults: OnceLock::new(),
+        }
+    }
+
+    #[test]
+    fn demo_moves_to_a_free_port_when_its_own_is_taken() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 3838));
+        // Taken by us or by somebody else: either way not free.
+        let _held = TcpListener::bind(DEMO_HTTPS);
+        let demo = demo_args(None, Some("127.0.0.1:0"));
+        let Loaded { config, warnings } = demo.lower(to).unwrap();
+        assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:0");
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].what.starts_with("127.0.0.1:8443 cannot be used"), "{warnings:?}");
+        assert_eq!(demo.lower(to).unwrap().config, config, "a reload changes nothing");
+
+        let demo = demo_args(Some("x"), None);
+        assert_eq!(demo.lower(to).unwrap_err()[0].file, "--listen-https");
+    }
+
+    #[test]
+    fn verdict_speaks_as_nginx_does() {
+        let file = Path::new("/etc/sheen/sheen.toml");
+        let problem = |what: &str| Problem {
+            file: "sheen.toml".to_owned(),
+            line: Some(3),
+            what: what.to_owned(),
+            hint: Some("h".to_owned()),
+        };
+        let (warnings, problems) = ([problem("w")], [problem("p"), problem("q")]);
+        assert_eq!(
+            verdict(file, false, &warnings, &[]),
+            "sheen: [warn] sheen.toml:3: w\n  hint: h\n\
+             sheen: the configuration file /etc/sheen/sheen.toml syntax is ok\n\
+             sheen: configuration file /etc/sheen/sheen.toml test is successful\n"
+        );
+        assert_eq!(verdict(file, true, &warnings, &[]), "");
+        assert_eq!(
+            verdict(file, true, &[], &problems),
+            "sheen: [emerg] sheen.toml:3: p\n  hint: h\n\
+             sheen: [emerg] sheen.toml:3: q\n  hint: h\n\
+             sheen: configuration file /etc/sheen/sheen.toml test failed\n"
+        );
+    }
+
+    #[test]
+    fn versions_hold_what_certbot_looks_for() {
+        assert!(version().starts_with("sheen version: sheen/"));
+        assert!(version_long().contains("TLS SNI support enabled\n"));
+        assert!(version_long().contains("defer_taskrun, coop_taskrun, io_uring, epoll"));
+    }
+}

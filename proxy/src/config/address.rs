@@ -18,12 +18,15 @@ pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, Complaint> 
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(vec![(address, false)]);
     }
+    if let Ok(ip) = bare_ip(text) {
+        return Err(Complaint::new(
+            format!("`{text}` has no port"),
+            format!("write \"{}\"", SocketAddr::new(ip, 443)),
+        ));
+    }
     if let Some(port) = text.strip_prefix(':') {
         let port = parse_port(text, port)?;
-        return Ok(vec![
-            (SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false),
-            (SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), true),
-        ]);
+        return Ok(wildcards(port).into());
     }
     if text.parse::<u16>().is_ok() {
         return Err(Complaint::new(
@@ -37,18 +40,20 @@ pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, Complaint> 
             format!("write \":{port}\" for all addresses, v4 and v6"),
         ));
     }
-    if let Ok(ip) = bare_ip(text) {
-        return Err(Complaint::new(
-            format!("`{text}` has no port"),
-            format!("write \"{}\"", SocketAddr::new(ip, 443)),
-        ));
-    }
     let hint = if text.starts_with("unix:") || text.starts_with('/') {
         "sheen listens on TCP only"
     } else {
         "write ADDR:PORT, [V6]:PORT or :PORT, with an address and not a name: \"127.0.0.1:8443\""
     };
     Err(Complaint::new(format!("`{text}` is no address to listen on"), hint))
+}
+
+/// All addresses of this machine; v6 may be missing.
+pub(crate) fn wildcards(port: u16) -> [ListenAddress; 2] {
+    [
+        (SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false),
+        (SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), true),
+    ]
 }
 
 /// `HOST:PORT`, `:PORT`, `unix:/path`, each also behind `http://`.
@@ -154,8 +159,8 @@ fn tcp_addresses(text: &str, plain: &str, resolve: Resolve) -> Result<Vec<Socket
             IpAddr::V4(ip) => {
                 format!("write \"{ip}:3838\" for Shiny Server, \"{ip}:8787\" for RStudio")
             }
-            IpAddr::V6(ip) => {
-                format!("write \"[{ip}]:3838\" for Shiny Server, \"[{ip}]:8787\" for RStudio")
+            IpAddr::V6(_) => {
+                "write it in brackets and the port after it: \"[::1]:3838\"".to_owned()
             }
         };
         return Err(Complaint::new(format!("`{text}` has no port"), hint));

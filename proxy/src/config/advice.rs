@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::PlainHttp;
 use super::check::place_of;
-use super::keys::{Draft, Given, SiteDraft};
+use super::draft::{Draft, Given, SiteDraft};
 use super::raw::{Checker, Place};
 
 pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
@@ -39,12 +39,12 @@ pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
 fn advise_site(site: &SiteDraft, draft: &Draft, checker: &mut Checker) {
     let serves_https = !draft.https.is_empty();
     let place = |key| place_of(&site.written, key, &site.place).clone();
-    if !site.written.contains_key("certificates") && serves_https {
+    if site.certificates.is_empty() && serves_https {
         let called = site.names.first().map_or("the first site", |(_, name)| name);
         checker.warn(
             &site.place,
             format!("{called} has no certificates: browsers will warn of the development one"),
-            "add certificates = [{ cert = \"fullchain.pem\", key = \"privkey.pem\" }]",
+            "name them: certificates = [{ cert = \"...\", key = \"...\" }], or --cert and --key",
         );
         if site.hsts.is_some() {
             checker.warn(

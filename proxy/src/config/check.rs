@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::thread;
 
 use super::advice::advise;
-use super::keys::{Draft, Given, LocationDraft, SiteDraft, Written, read_draft};
+use super::draft::{Draft, Given, LocationDraft, SiteDraft, Written};
+use super::keys::read_draft;
 use super::native::Loaded;
 use super::raw::{Checker, Node, Place};
 use super::{App, Config, Listen, Location, Problem, Site, Upstream, UpstreamAddress};
@@ -114,8 +115,7 @@ fn check_sites(draft: &Draft, root: &Place, checker: &mut Checker) {
     }
     let mut names: Vec<(&str, &Place)> = Vec::new();
     for (index, site) in draft.sites.iter().enumerate() {
-        // Names that were refused are names too.
-        if index > 0 && site.names.is_empty() && !site.written.contains_key("names") {
+        if index > 0 && site.names.is_empty() && !site.names_refused {
             checker.refuse(
                 &site.place,
                 "a site without names that is not the first is never reached",
@@ -153,10 +153,6 @@ fn check_locations(site: &SiteDraft, checker: &mut Checker) {
             "move `to` into a [[site.location]] with prefix = \"/\"",
         ),
         (Given::Missing, true) | (Given::Right(_) | Given::Wrong, false) => {}
-    }
-    if has_locations && site.locations.is_empty() && checker.problems.is_empty() {
-        let hint = "add to = \":3838\" or a [[site.location]]";
-        checker.refuse(&site.place, "a site whose list of locations is empty", hint);
     }
     let mut prefixes: Vec<&str> = Vec::new();
     for location in &site.locations {

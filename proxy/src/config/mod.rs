@@ -13,10 +13,15 @@ use crate::limits::Limits;
 pub(crate) mod address;
 mod advice;
 pub(crate) mod check;
+mod draft;
+mod fields;
 mod keys;
 mod names;
 pub mod native;
 pub(crate) mod raw;
+mod table;
+#[cfg(test)]
+mod tests;
 mod values;
 
 /// What sheen runs. Made by [`native::load`] or by the `proxy` and `demo` verbs.

@@ -81,10 +81,14 @@ pub(crate) struct Hsts {
 /// RFC 6797 section 6.1: directives in any order, none twice, max-age required.
 /// <https://www.rfc-editor.org/rfc/rfc6797#section-6.1>
 pub(crate) fn parse_hsts(text: &str) -> Result<Hsts, Complaint> {
-    let complain = |why: &str| Complaint::new(format!("hsts `{text}` {why}"), HSTS_HINT);
+    let complain =
+        |why: &str| Complaint::new(format!("hsts `{}` {why}", text.escape_debug()), HSTS_HINT);
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let hint = format!("write \"max-age={text}\"");
         return Err(Complaint::new(format!("hsts `{text}` has no max-age"), hint));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Err(complain("has characters that no header field has"));
     }
     let mut seen: Vec<String> = Vec::new();
     let mut max_age = None;

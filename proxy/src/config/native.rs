@@ -32,7 +32,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     };
     let bytes = read(path).map_err(|error| {
         let hint = match error.kind() {
-            io::ErrorKind::NotFound => "name it with -c FILE; `sheen --help` shows a first one",
+            io::ErrorKind::NotFound => "name it with -c FILE, or begin without one: `sheen demo`",
             io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
             _ => "name a file of text with -c FILE",
         };
@@ -70,7 +70,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn check_text(
+pub(super) fn check_text(
     text: &str,
     file: &str,
     base: &Path,
@@ -79,7 +79,7 @@ fn check_text(
     let source = Source { file: file.into(), lines: Lines::of(text.as_bytes()) };
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(source.syntax_problems(text, &errors));
+        return Err(source.syntax_problems(text, errors));
     }
     let value = source.table(table.get_ref());
     // Not the span of the table: what is missing from a file has no line.
@@ -130,37 +130,51 @@ impl Source {
         Value::Table(table.iter().map(entry).collect())
     }
 
-    /// One problem a line: what follows the first is often its echo.
-    fn syntax_problems(&self, text: &str, errors: &[Error]) -> Vec<Problem> {
+    /// The first problem of each line, up to the first after which all that follows is echo.
+    fn syntax_problems(&self, text: &str, mut errors: Vec<Error>) -> Vec<Problem> {
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
         let mut problems: Vec<Problem> = Vec::new();
         for error in errors {
             let line = error.span().map(|span| self.lines.number(span.start));
-            if problems.iter().any(|problem| problem.line == line) {
+            if problems.last().is_some_and(|last| last.line == line) {
                 continue;
             }
-            let what = format!("syntax error: {}", error.message().replace('\n', ", "));
-            let hint = line.and_then(|line| self.lines.text(text, line)).and_then(syntax_hint);
-            let hint = hint.map(str::to_owned);
-            problems.push(Problem { file: self.file.to_string(), line, what, hint });
+            let written = line.and_then(|line| self.lines.text(text, line)).unwrap_or_default();
+            let hint = syntax_hint(written, error.message());
+            problems.push(Problem {
+                file: self.file.to_string(),
+                line,
+                what: format!("syntax error: {}", error.message().replace('\n', ", ")),
+                hint: hint.map(str::to_owned),
+            });
+            if hint == Some(NGINX_HINT) || hint == Some(OPEN_LIST_HINT) {
+                break;
+            }
         }
-        problems.sort_by_key(|problem| problem.line);
         problems
     }
 }
 
 /// The likely cause of a syntax error on this line.
-fn syntax_hint(line: &str) -> Option<&'static str> {
+fn syntax_hint(line: &str, message: &str) -> Option<&'static str> {
     let line = line.split('#').next().unwrap_or(line).trim();
     if line.ends_with(';') || line.ends_with('{') && !line.contains('=') {
-        return Some("this looks like nginx.conf; sheen.toml is TOML: key = \"value\"");
+        return Some(NGINX_HINT);
     }
-    let (_, value) = line.split_once('=')?;
-    let value = value.trim();
-    if value.contains('\'') || value.contains('"') || value.is_empty() {
-        return None;
+    if line.ends_with('=') {
+        return Some("the value is missing");
     }
-    Some("write texts, durations and sizes in quotes: key = \"30s\"")
+    if message.contains("must be quoted") {
+        return Some("write texts, durations and sizes in quotes: key = \"30s\"");
+    }
+    if message.contains("missing comma between array elements") {
+        return Some(OPEN_LIST_HINT);
+    }
+    None
 }
+
+const OPEN_LIST_HINT: &str = "perhaps the list before it lacks its `]`";
+const NGINX_HINT: &str = "this looks like nginx.conf; sheen.toml is TOML: key = \"value\"";
 
 /// Where each line of a text begins.
 struct Lines {

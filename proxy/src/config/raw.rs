@@ -98,7 +98,7 @@ pub(crate) type Resolve = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 /// Collects everything that is wrong instead of stopping at the first.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    /// Relative paths are relative to this folder.
+    /// Relative paths are relative to this folder, which is absolute.
     pub(crate) base: PathBuf,
     pub(crate) resolve: Resolve,
     pub(crate) problems: Vec<Problem>,
@@ -107,7 +107,13 @@ pub(crate) struct Checker {
 
 impl Checker {
     pub(crate) fn new(base: &Path, resolve: Resolve) -> Self {
-        Self { base: base.to_owned(), resolve, problems: Vec::new(), warnings: Vec::new() }
+        let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+        Self {
+            base: std::path::absolute(base).unwrap_or_else(|_| PathBuf::from(".")),
+            resolve,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     pub(crate) fn refuse(

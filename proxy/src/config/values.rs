@@ -279,7 +279,10 @@ pub(crate) fn nearest<'a>(
 ) -> Option<&'a str> {
     let slips_max = (word.chars().count() / 3).clamp(1, 3);
     candidates
-        .map(|candidate| (slips(word, candidate), candidate))
+        .map(|candidate| {
+            let longer = candidate.len() >= 4 && word.starts_with(candidate);
+            (if longer { 1 } else { slips(word, candidate) }, candidate)
+        })
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, candidate)| candidate)
