@@ -45,11 +45,8 @@ fn validity(chain: &[X509Certificate<'_>], source: &Source, now: i64, out: &mut 
         let not_after = certificate.validity().not_after.timestamp();
         if now > not_after {
             out.push(
-                Problem::new(
-                    &source.cert,
-                    format!("{subject} expired on {}", date(not_after)),
-                )
-                .hint("renew it; browsers show an error page until then"),
+                Problem::new(&source.cert, format!("{subject} expired on {}", date(not_after)))
+                    .hint("renew it; browsers show an error page until then"),
             );
         } else if now < not_before {
             out.push(
@@ -68,11 +65,8 @@ fn leaf(leaf: &X509Certificate<'_>, source: &Source, out: &mut Vec<Problem>) {
     let has_alternatives = matches!(leaf.subject_alternative_name(), Ok(Some(_)));
     if !has_alternatives {
         out.push(
-            Problem::new(
-                &source.cert,
-                "the certificate has no subject alternative names",
-            )
-            .hint("browsers ignore the common name; have it issued with subjectAltName"),
+            Problem::new(&source.cert, "the certificate has no subject alternative names")
+                .hint("browsers ignore the common name; have it issued with subjectAltName"),
         );
     }
     let uncovered: Vec<&str> = source
@@ -91,11 +85,8 @@ fn leaf(leaf: &X509Certificate<'_>, source: &Source, out: &mut Vec<Problem>) {
     }
     if leaf.is_ca() {
         out.push(
-            Problem::new(
-                &source.cert,
-                "the certificate is one of an authority (CA:TRUE)",
-            )
-            .hint("some clients refuse it for a server; issue one with CA:FALSE"),
+            Problem::new(&source.cert, "the certificate is one of an authority (CA:TRUE)")
+                .hint("some clients refuse it for a server; issue one with CA:FALSE"),
         );
     }
     if let Ok(Some(usage)) = leaf.extended_key_usage()
@@ -149,9 +140,7 @@ fn order(chain: &[X509Certificate<'_>], source: &Source, out: &mut Vec<Problem>)
 /// The development authority signs without an intermediate; its root is in the trust store.
 fn issued_by_development_ca(certificate: &X509Certificate<'_>) -> bool {
     let common = certificate.issuer().iter_common_name().next();
-    common
-        .and_then(|cn| cn.as_str().ok())
-        .is_some_and(|cn| cn.starts_with(development::CA_NAME))
+    common.and_then(|cn| cn.as_str().ok()).is_some_and(|cn| cn.starts_with(development::CA_NAME))
 }
 
 fn signatures(chain: &[X509Certificate<'_>], source: &Source, out: &mut Vec<Problem>) {
@@ -165,11 +154,8 @@ fn signatures(chain: &[X509Certificate<'_>], source: &Source, out: &mut Vec<Prob
             continue;
         };
         out.push(
-            Problem::new(
-                &source.cert,
-                format!("certificate {} is signed with {word}", index + 1),
-            )
-            .hint("browsers refuse it; have it issued with SHA-256"),
+            Problem::new(&source.cert, format!("certificate {} is signed with {word}", index + 1))
+                .hint("browsers refuse it; have it issued with SHA-256"),
         );
     }
 }

@@ -22,7 +22,7 @@ use crate::load::Loaded;
 use crate::report::Problem;
 use crate::store::Source;
 
-/// A chain and a key that fit each other. Invariant: only [`check`] makes one.
+/// A chain and a key that fit each other. Invariant: only `check` makes one.
 pub struct Identity {
     names: Vec<String>,
     serial_hex: String,
@@ -151,11 +151,7 @@ pub(crate) struct Checked {
 
 /// Checks that the pair can be served; what can be served badly becomes a warning.
 pub(crate) fn check(loaded: Loaded, source: &Source, now: i64) -> Result<Checked, Problem> {
-    let Loaded {
-        chain,
-        key,
-        key_mode,
-    } = loaded;
+    let Loaded { chain, key, key_mode } = loaded;
     let (identity, warnings) = {
         let parsed = parse(&chain, &source.cert)?;
         let leaf = &parsed[0];
@@ -184,10 +180,7 @@ pub(crate) fn check(loaded: Loaded, source: &Source, now: i64) -> Result<Checked
         };
         (identity, warnings)
     };
-    Ok(Checked {
-        identity: Arc::new(identity),
-        warnings,
-    })
+    Ok(Checked { identity: Arc::new(identity), warnings })
 }
 
 /// Everything of the check that needs no key: for fuzzing.
@@ -215,11 +208,7 @@ pub(crate) fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
     let letter = |b: u8| b.is_ascii_alphanumeric() || b"-._*:".contains(&b);
     names.retain(|name| !name.is_empty() && name.bytes().all(letter));
     if names.is_empty() {
-        let common = leaf
-            .subject()
-            .iter_common_name()
-            .next()
-            .and_then(|cn| cn.as_str().ok());
+        let common = leaf.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok());
         let common = common.filter(|cn| cn.contains('.') && cn.bytes().all(letter));
         names.extend(common.map(normal));
     }
@@ -235,9 +224,7 @@ fn address(octets: &[u8]) -> Option<String> {
     if let Ok(v4) = <[u8; 4]>::try_from(octets) {
         return Some(IpAddr::from(v4).to_string());
     }
-    <[u8; 16]>::try_from(octets)
-        .ok()
-        .map(|v6| IpAddr::from(v6).to_string())
+    <[u8; 16]>::try_from(octets).ok().map(|v6| IpAddr::from(v6).to_string())
 }
 
 fn parse<'a>(
@@ -249,18 +236,13 @@ fn parse<'a>(
         match X509Certificate::from_der(der) {
             Ok(([], certificate)) => parsed.push(certificate),
             Ok((rest, _)) => {
-                let what = format!(
-                    "certificate {} is followed by {} stray bytes",
-                    index + 1,
-                    rest.len()
-                );
+                let what =
+                    format!("certificate {} is followed by {} stray bytes", index + 1, rest.len());
                 return Err(Problem::new(file, what).hint("was it copied twice or in part?"));
             }
             Err(_) => {
-                return Err(
-                    Problem::new(file, format!("certificate {} is not X.509", index + 1))
-                        .hint("the contents are damaged: fetch the file again"),
-                );
+                return Err(Problem::new(file, format!("certificate {} is not X.509", index + 1))
+                    .hint("the contents are damaged: fetch the file again"));
             }
         }
     }
@@ -285,10 +267,7 @@ fn fits(
     source: &Source,
 ) -> Result<(), Problem> {
     let Some(public) = signer.public_key() else {
-        return Err(Problem::new(
-            &source.key,
-            "holds a private key whose public half is unknown",
-        ));
+        return Err(Problem::new(&source.key, "holds a private key whose public half is unknown"));
     };
     let of_key = |certificate: &X509Certificate<'_>| certificate.public_key().raw == &*public;
     match parsed.iter().position(of_key) {
@@ -304,10 +283,7 @@ fn fits(
         .hint("concatenate the server's certificate first, then its issuer, then the next")),
         None => Err(Problem::new(
             &source.cert,
-            format!(
-                "the certificate does not belong to the key in {}",
-                source.key.display()
-            ),
+            format!("the certificate does not belong to the key in {}", source.key.display()),
         )
         .hint("was only one of the two renewed, or is it the key of another certificate?")),
     }
@@ -318,36 +294,23 @@ fn key_kind(leaf: &X509Certificate<'_>, file: &Path) -> Result<KeyKind, Problem>
     let algorithm = &public.algorithm.algorithm;
     if *algorithm == OID_PKCS1_RSAENCRYPTION {
         let Ok(PublicKey::RSA(rsa)) = public.parsed() else {
-            return Err(Problem::new(
-                file,
-                "the RSA key of the certificate cannot be read",
-            ));
+            return Err(Problem::new(file, "the RSA key of the certificate cannot be read"));
         };
         // Counted here: the library's own size rounds to bytes.
-        let modulus = rsa
-            .modulus
-            .iter()
-            .position(|byte| *byte != 0)
-            .map_or(&[][..], |at| &rsa.modulus[at..]);
-        let bits = modulus
-            .first()
-            .map_or(0, |top| modulus.len() * 8 - top.leading_zeros() as usize);
+        let modulus =
+            rsa.modulus.iter().position(|byte| *byte != 0).map_or(&[][..], |at| &rsa.modulus[at..]);
+        let bits =
+            modulus.first().map_or(0, |top| modulus.len() * 8 - top.leading_zeros() as usize);
         return match bits < RSA_BITS_MIN {
-            true => Err(
-                Problem::new(file, format!("the key is RSA with {bits} bits, too weak"))
-                    .hint("browsers refuse less than 2048; make a new key and have it certified"),
-            ),
+            true => Err(Problem::new(file, format!("the key is RSA with {bits} bits, too weak"))
+                .hint("browsers refuse less than 2048; make a new key and have it certified")),
             false => Ok(KeyKind::Rsa { bits }),
         };
     }
     if *algorithm == OID_SIG_ED25519 {
         return Ok(KeyKind::Ed25519);
     }
-    let curve = public
-        .algorithm
-        .parameters
-        .as_ref()
-        .and_then(|any| any.as_oid().ok());
+    let curve = public.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
     let kind = match curve.filter(|_| *algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY) {
         Some(curve) if curve == OID_EC_P256 => Some(KeyKind::EcdsaP256),
         Some(curve) if curve == OID_NIST_EC_P384 => Some(KeyKind::EcdsaP384),

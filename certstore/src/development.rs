@@ -139,17 +139,12 @@ impl Authority {
         let mut params = CertificateParams::default();
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();
-        let name: String = format!("{CA_NAME} {host}")
-            .chars()
-            .take(COMMON_NAME_MAX)
-            .collect();
+        let name: String = format!("{CA_NAME} {host}").chars().take(COMMON_NAME_MAX).collect();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         valid(&mut params, now, AUTHORITY_DAYS);
-        let certificate = params
-            .self_signed(&key)
-            .map_err(|e| refused(&self.cert, &e))?;
+        let certificate = params.self_signed(&key).map_err(|e| refused(&self.cert, &e))?;
         // The key first: a certificate without its key would be trusted for nothing.
         write(&self.key, &Zeroizing::new(key.serialize_pem()), 0o600)?;
         write(&self.cert, &certificate.pem(), 0o644)?;
@@ -184,32 +179,24 @@ fn is_signed(identity: &Identity, authority: &CertificateDer<'static>, at: i64) 
         return false;
     }
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at.unsigned_abs()));
-    let algorithms = aws_lc_rs::default_provider()
-        .signature_verification_algorithms
-        .all;
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
     verify_server_cert_signed_by_trust_anchor(&leaf, &roots, &[], at, algorithms).is_ok()
 }
 
 fn issue(source: &Source, issuer: &Issuer<'_, KeyPair>, now: i64) -> Result<(), Problem> {
     let key = KeyPair::generate().map_err(|error| refused(&source.cert, &error))?;
     let mut params = CertificateParams::new(source.names.clone()).map_err(|error| {
-        Problem::new(&source.cert, format!("cannot be issued: {error}")).hint(format!(
-            "are these server names or addresses? {}",
-            source.names.join(", ")
-        ))
+        Problem::new(&source.cert, format!("cannot be issued: {error}"))
+            .hint(format!("are these server names or addresses? {}", source.names.join(", ")))
     })?;
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "sheen development certificate");
+    params.distinguished_name.push(DnType::CommonName, "sheen development certificate");
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     valid(&mut params, now, LEAF_DAYS);
-    let certificate = params
-        .signed_by(&key, issuer)
-        .map_err(|e| refused(&source.cert, &e))?;
+    let certificate = params.signed_by(&key, issuer).map_err(|e| refused(&source.cert, &e))?;
     write(&source.key, &Zeroizing::new(key.serialize_pem()), 0o600)?;
     write(&source.cert, &certificate.pem(), 0o644)
 }
@@ -222,9 +209,7 @@ fn valid(params: &mut CertificateParams, now: i64, days: u32) {
 }
 
 fn wanted_names(names: &[String]) -> Vec<String> {
-    let mut wanted: Vec<String> = ["localhost", "127.0.0.1", "::1"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut wanted: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     for name in names {
         let name = check::normal(name);
         if !wanted.contains(&name) {
@@ -240,10 +225,7 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
 }
 
 fn prepare(directory: &Path) -> Result<(), Problem> {
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| failed(directory, "created", &error))?;
     let metadata = fs::metadata(directory).map_err(|error| failed(directory, "read", &error))?;
     match metadata.mode() & 0o022 {
@@ -262,12 +244,7 @@ fn prepare(directory: &Path) -> Result<(), Problem> {
 
 /// Released when the file is dropped.
 fn lock(path: &Path) -> Result<File, Problem> {
-    let open = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
+    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = open.map_err(|error| failed(path, "opened", &error))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
         .map_err(|errno| failed(path, "locked", &errno.into()))?;
@@ -289,11 +266,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Problem> {
     let beside = path.with_extension("new");
     let written = (|| {
         let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         // The mode given at creation is narrowed by the umask.
         file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())?;
@@ -366,15 +339,10 @@ mod tests {
     #[test]
     fn state_has_its_place() {
         let dir = |xdg: Option<&str>, home: Option<&str>| {
-            state_dir_of(xdg.map(OsString::from), home.map(OsString::from))
-                .display()
-                .to_string()
+            state_dir_of(xdg.map(OsString::from), home.map(OsString::from)).display().to_string()
         };
         assert_eq!(dir(Some("/x"), Some("/home/a")), "/x/sheen");
-        assert_eq!(
-            dir(Some("x"), Some("/home/a")),
-            "/home/a/.local/state/sheen"
-        );
+        assert_eq!(dir(Some("x"), Some("/home/a")), "/home/a/.local/state/sheen");
         assert_eq!(dir(None, Some("/home/a")), "/home/a/.local/state/sheen");
         assert_eq!(dir(None, Some("")), "/var/lib/sheen");
         assert_eq!(dir(None, None), "/var/lib/sheen");

@@ -50,22 +50,13 @@ pub(crate) fn read(cert: &Path, key: &Path) -> Result<Bytes, Vec<Problem>> {
     context.update(&key.mode.to_be_bytes());
     let mut digest = [0; 32];
     digest.copy_from_slice(context.finish().as_ref());
-    Ok(Bytes {
-        cert: cert.bytes,
-        key: key.bytes,
-        key_mode: key.mode,
-        digest,
-    })
+    Ok(Bytes { cert: cert.bytes, key: key.bytes, key_mode: key.mode, digest })
 }
 
 /// Decodes what was read; the paths are for the messages.
 pub(crate) fn decode(bytes: &Bytes, cert: &Path, key: &Path) -> Result<Loaded, Vec<Problem>> {
     match (decode_chain(&bytes.cert, cert), decode_key(&bytes.key, key)) {
-        (Ok(chain), Ok(key)) => Ok(Loaded {
-            chain,
-            key,
-            key_mode: bytes.key_mode,
-        }),
+        (Ok(chain), Ok(key)) => Ok(Loaded { chain, key, key_mode: bytes.key_mode }),
         (chain, key) => Err([chain.err(), key.err()].into_iter().flatten().collect()),
     }
 }
@@ -74,12 +65,7 @@ pub(crate) fn decode(bytes: &Bytes, cert: &Path, key: &Path) -> Result<Loaded, V
 #[doc(hidden)]
 pub fn fuzz_load(bytes: &[u8]) {
     let secret = || Zeroizing::new(bytes.to_vec());
-    let bytes = Bytes {
-        cert: secret(),
-        key: secret(),
-        key_mode: 0o600,
-        digest: [0; 32],
-    };
+    let bytes = Bytes { cert: secret(), key: secret(), key_mode: 0o600, digest: [0; 32] };
     let (cert, key) = (Path::new("cert.pem"), Path::new("key.pem"));
     let source = crate::Source {
         cert: cert.to_path_buf(),
@@ -120,19 +106,13 @@ fn read_file(path: &Path) -> Result<Contents, Problem> {
         return Err(Problem::new(path, "is larger than 1 MiB")
             .hint("is it a chain and a key, or a bundle of all authorities?"));
     }
-    Ok(Contents {
-        bytes,
-        mode: metadata.mode() & 0o7777,
-    })
+    Ok(Contents { bytes, mode: metadata.mode() & 0o7777 })
 }
 
 /// Never waits: opening a pipe nobody writes to would block for ever otherwise.
 fn open(path: &Path) -> io::Result<File> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(nonblocking).open(path)
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> Problem {
@@ -140,10 +120,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Problem {
         io::ErrorKind::NotFound => match std::fs::read_link(path) {
             Ok(target) => Problem::new(
                 path,
-                format!(
-                    "is a symbolic link to {}, which does not exist",
-                    target.display()
-                ),
+                format!("is a symbolic link to {}, which does not exist", target.display()),
             ),
             Err(_) => Problem::new(path, "no such file"),
         },
@@ -193,10 +170,8 @@ fn decode_key(bytes: &[u8], file: &Path) -> Result<Zeroizing<PrivateKeyDer<'stat
                 .map(Zeroizing::new)
                 .map_err(|what| Problem::new(file, what)),
             Der::Request => Err(request_for_key(file)),
-            Der::Other => Err(
-                Problem::new(file, "is not a private key (PKCS#1, SEC1 or PKCS#8)")
-                    .hint("an encrypted key or a certificate? convert a key with openssl pkey"),
-            ),
+            Der::Other => Err(Problem::new(file, "is not a private key (PKCS#1, SEC1 or PKCS#8)")
+                .hint("an encrypted key or a certificate? convert a key with openssl pkey")),
         };
     }
     if let Some(block) = blocks.iter().find(|block| block.encrypted) {
@@ -210,10 +185,7 @@ fn decode_key(bytes: &[u8], file: &Path) -> Result<Zeroizing<PrivateKeyDer<'stat
             file.display()
         )));
     }
-    let keys: Vec<_> = blocks
-        .iter()
-        .filter(|b| KEY_LABELS.contains(&&*b.label))
-        .collect();
+    let keys: Vec<_> = blocks.iter().filter(|b| KEY_LABELS.contains(&&*b.label)).collect();
     match keys[..] {
         [] => Err(no_key(&blocks, file)),
         [block] => match block.decode(bytes, file)? {
@@ -224,11 +196,7 @@ fn decode_key(bytes: &[u8], file: &Path) -> Result<Zeroizing<PrivateKeyDer<'stat
         .map(Zeroizing::new),
         [_, second, ..] => Err(Problem::new(
             file,
-            format!(
-                "holds {} private keys, the second in line {}",
-                keys.len(),
-                second.line
-            ),
+            format!("holds {} private keys, the second in line {}", keys.len(), second.line),
         )
         .hint("keep the one of the certificate")),
     }
@@ -252,30 +220,19 @@ impl Der {
             return Err(Problem::new(file, "is UTF-16 text").hint("save it as plain text (UTF-8)"));
         }
         if bytes[0] != 0x30 {
-            return Err(
-                Problem::new(file, "holds no PEM block (-----BEGIN ...) and is not DER")
-                    .hint("is it the right file?"),
-            );
+            return Err(Problem::new(file, "holds no PEM block (-----BEGIN ...) and is not DER")
+                .hint("is it the right file?"));
         }
         // The first member of the outer sequence tells PKCS#12 (version 3) and PKCS#7 (its type).
         let head = &bytes[..bytes.len().min(32)];
-        if head
-            .windows(5)
-            .take(6)
-            .any(|w| w[..4] == [0x02, 0x01, 0x03, 0x30])
-        {
-            return Err(
-                Problem::new(file, "is a PKCS#12 (.pfx, .p12) store").hint(format!(
-                    "convert it: (umask 077; openssl pkcs12 -in {} -nodes -out both.pem), and name \
+        if head.windows(5).take(6).any(|w| w[..4] == [0x02, 0x01, 0x03, 0x30]) {
+            return Err(Problem::new(file, "is a PKCS#12 (.pfx, .p12) store").hint(format!(
+                "convert it: (umask 077; openssl pkcs12 -in {} -nodes -out both.pem), and name \
                  both.pem as certificate and as key",
-                    file.display()
-                )),
-            );
+                file.display()
+            )));
         }
-        if head
-            .windows(PKCS7_SIGNED_DATA.len())
-            .any(|w| w == PKCS7_SIGNED_DATA)
-        {
+        if head.windows(PKCS7_SIGNED_DATA.len()).any(|w| w == PKCS7_SIGNED_DATA) {
             return Err(pkcs7(file, "-inform DER "));
         }
         if PrivateKeyDer::try_from(bytes).is_ok() {
@@ -304,11 +261,8 @@ impl Block {
         // The library's error may quote the contents, so it is not repeated here.
         <(SectionKind, Vec<u8>)>::from_pem_slice(&bytes[self.start..self.end]).map_err(|_| {
             let (label, line) = (&self.label, self.line);
-            Problem::new(
-                file,
-                format!("the {label} in line {line} is not valid base64"),
-            )
-            .hint("were line breaks or characters lost in copying?")
+            Problem::new(file, format!("the {label} in line {line} is not valid base64"))
+                .hint("were line breaks or characters lost in copying?")
         })
     }
 }
@@ -317,15 +271,8 @@ impl Block {
 fn pem_blocks(bytes: &[u8], file: &Path) -> Result<Vec<Block>, Problem> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
-    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) {
-        BYTE_ORDER_MARK.len()
-    } else {
-        0
-    };
-    for (number, line) in bytes[at..]
-        .split_inclusive(|byte| *byte == b'\n')
-        .enumerate()
-    {
+    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    for (number, line) in bytes[at..].split_inclusive(|byte| *byte == b'\n').enumerate() {
         let (start, text) = (at, line.trim_ascii());
         at += line.len();
         if let Some(rest) = text.strip_prefix(b"-----BEGIN ") {
@@ -333,10 +280,7 @@ fn pem_blocks(bytes: &[u8], file: &Path) -> Result<Vec<Block>, Problem> {
                 return Err(truncated(file, &block));
             }
             let indent = line.len() - line.trim_ascii_start().len();
-            let Some(label) = rest
-                .strip_suffix(b"-----")
-                .and_then(label)
-                .filter(|_| indent == 0)
+            let Some(label) = rest.strip_suffix(b"-----").and_then(label).filter(|_| indent == 0)
             else {
                 return Err(Problem::new(
                     file,
@@ -345,13 +289,7 @@ fn pem_blocks(bytes: &[u8], file: &Path) -> Result<Vec<Block>, Problem> {
                 .hint("it must stand alone and unindented; were line breaks lost in copying?"));
             };
             let encrypted = label == "ENCRYPTED PRIVATE KEY";
-            open = Some(Block {
-                label,
-                line: number + 1,
-                start,
-                end: at,
-                encrypted,
-            });
+            open = Some(Block { label, line: number + 1, start, end: at, encrypted });
         } else if text.starts_with(b"-----END ") {
             let Some(mut block) = open.take() else {
                 continue;
@@ -377,11 +315,8 @@ fn label(bytes: &[u8]) -> Option<String> {
 
 fn truncated(file: &Path, block: &Block) -> Problem {
     let (label, line) = (&block.label, block.line);
-    Problem::new(
-        file,
-        format!("the {label} that begins in line {line} has no -----END line"),
-    )
-    .hint("the file was copied in part, or is still being written")
+    Problem::new(file, format!("the {label} that begins in line {line} has no -----END line"))
+        .hint("the file was copied in part, or is still being written")
 }
 
 fn no_certificate(blocks: &[Block], file: &Path) -> Problem {
@@ -393,11 +328,8 @@ fn no_certificate(blocks: &[Block], file: &Path) -> Problem {
     } else if holds("PKCS7") {
         pkcs7(file, "")
     } else {
-        Problem::new(
-            file,
-            format!("holds no certificate but a {}", blocks[0].label),
-        )
-        .hint("the certificate chain begins with -----BEGIN CERTIFICATE-----")
+        Problem::new(file, format!("holds no certificate but a {}", blocks[0].label))
+            .hint("the certificate chain begins with -----BEGIN CERTIFICATE-----")
     }
 }
 
@@ -412,11 +344,8 @@ fn no_key(blocks: &[Block], file: &Path) -> Problem {
         Problem::new(file, "holds an ssh key, which no certificate is made for")
             .hint("name the key the certificate was requested with")
     } else {
-        Problem::new(
-            file,
-            format!("holds no private key but a {}", blocks[0].label),
-        )
-        .hint("supported are PRIVATE KEY, RSA PRIVATE KEY and EC PRIVATE KEY")
+        Problem::new(file, format!("holds no private key but a {}", blocks[0].label))
+            .hint("supported are PRIVATE KEY, RSA PRIVATE KEY and EC PRIVATE KEY")
     }
 }
 

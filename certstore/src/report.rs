@@ -85,11 +85,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(file: &Path, what: impl Into<String>) -> Problem {
-        Problem {
-            file: file.to_path_buf(),
-            what: what.into(),
-            hint: None,
-        }
+        Problem { file: file.to_path_buf(), what: what.into(), hint: None }
     }
 
     /// Adds what is not there yet: pairs of one file have their problems in common.
@@ -102,10 +98,7 @@ impl Problem {
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Problem {
-        Problem {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Problem { hint: Some(hint.into()), ..self }
     }
 }
 

@@ -14,7 +14,6 @@ pub struct Resolver(pub Arc<Store>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0
-            .select(hello.server_name(), hello.signature_schemes())
+        self.0.select(hello.server_name(), hello.signature_schemes())
     }
 }

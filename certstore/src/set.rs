@@ -28,17 +28,11 @@ impl CertSet {
         let mut set = CertSet::default();
         for (source, identity) in pairs {
             set.identities.push(Arc::clone(identity));
-            source
-                .names
-                .iter()
-                .for_each(|name| set.entry(name).add(identity));
+            source.names.iter().for_each(|name| set.entry(name).add(identity));
         }
         set.seal();
         for (_, identity) in pairs {
-            identity
-                .names()
-                .iter()
-                .for_each(|name| set.entry(name).add(identity));
+            identity.names().iter().for_each(|name| set.entry(name).add(identity));
         }
         set.default = set.default_of(pairs);
         set
@@ -51,9 +45,7 @@ impl CertSet {
         sni: Option<&str>,
         schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        sni.and_then(|name| self.find(name))
-            .unwrap_or(&self.default)
-            .choose(schemes)
+        sni.and_then(|name| self.find(name)).unwrap_or(&self.default).choose(schemes)
     }
 
     /// Every identity, in the order of the sources.
@@ -70,10 +62,7 @@ impl CertSet {
         if let Some(entry) = self.exact.get(&*lower) {
             return Some(entry);
         }
-        let dot = lower
-            .iter()
-            .position(|byte| *byte == b'.')
-            .filter(|dot| *dot > 0)?;
+        let dot = lower.iter().position(|byte| *byte == b'.').filter(|dot| *dot > 0)?;
         self.wildcard.get(&lower[dot..])
     }
 
@@ -119,9 +108,7 @@ impl CertSet {
 
 impl fmt::Debug for CertSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CertSet")
-            .field("identities", &self.identities)
-            .finish_non_exhaustive()
+        f.debug_struct("CertSet").field("identities", &self.identities).finish_non_exhaustive()
     }
 }
 
@@ -136,10 +123,7 @@ struct Entry {
 impl Entry {
     fn add(&mut self, identity: &Identity) {
         let kind = identity.key_kind();
-        let known = self
-            .choices
-            .iter()
-            .any(|(known, _)| known.rank() == kind.rank());
+        let known = self.choices.iter().any(|(known, _)| known.rank() == kind.rank());
         if self.sealed || known {
             return;
         }
@@ -148,20 +132,14 @@ impl Entry {
     }
 
     fn holds(&self, identity: &Identity) -> bool {
-        self.choices
-            .iter()
-            .any(|(_, key)| Arc::ptr_eq(key, &identity.certified_key()))
+        self.choices.iter().any(|(_, key)| Arc::ptr_eq(key, &identity.certified_key()))
     }
 
     /// When the client can verify none of them it gets the first: the handshake then fails with
     /// «no common signature algorithms», which tells more than a missing certificate.
     fn choose(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let fits = |kind: KeyKind| kind.schemes().iter().any(|scheme| schemes.contains(scheme));
-        let chosen = self
-            .choices
-            .iter()
-            .find(|(kind, _)| fits(*kind))
-            .or(self.choices.first());
+        let chosen = self.choices.iter().find(|(kind, _)| fits(*kind)).or(self.choices.first());
         chosen.map(|(_, key)| Arc::clone(key))
     }
 }

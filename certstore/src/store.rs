@@ -60,10 +60,7 @@ impl Store {
         for slot in slots.iter_mut() {
             match Slot::load(slot.source.clone(), Some(slot)) {
                 Ok(Fresh::Same) => {}
-                Ok(Fresh::Changed {
-                    slot: fresh,
-                    warnings,
-                }) => {
+                Ok(Fresh::Changed { slot: fresh, warnings }) => {
                     report.changed.extend(fresh.change(Some(slot)));
                     Problem::merge(&mut report.warnings, warnings);
                     *slot = fresh;
@@ -100,14 +97,9 @@ impl Store {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let gone = |old: &&Slot| {
-            !next
-                .iter()
-                .any(|slot: &Slot| slot.source.cert == old.source.cert)
-        };
-        report
-            .changed
-            .extend(slots.iter().filter(gone).map(Slot::farewell));
+        let gone =
+            |old: &&Slot| !next.iter().any(|slot: &Slot| slot.source.cert == old.source.cert);
+        report.changed.extend(slots.iter().filter(gone).map(Slot::farewell));
         *slots = next;
         self.publish(&slots);
         drop(slots);
@@ -132,9 +124,7 @@ impl Store {
     /// Every file of every source, without doubles.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let slots = lock(&self.slots);
-        let both = slots
-            .iter()
-            .flat_map(|slot| [&slot.source.cert, &slot.source.key]);
+        let both = slots.iter().flat_map(|slot| [&slot.source.cert, &slot.source.key]);
         let mut files: Vec<PathBuf> = both.cloned().collect();
         files.sort();
         files.dedup();
@@ -146,19 +136,14 @@ impl Store {
     }
 
     fn publish(&self, slots: &[Slot]) {
-        let pairs: Vec<_> = slots
-            .iter()
-            .map(|slot| (&slot.source, &slot.identity))
-            .collect();
+        let pairs: Vec<_> = slots.iter().map(|slot| (&slot.source, &slot.identity)).collect();
         self.set.store(Arc::new(CertSet::new(&pairs)));
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("set", &self.set.load())
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("set", &self.set.load()).finish_non_exhaustive()
     }
 }
 
@@ -185,14 +170,7 @@ impl Slot {
         let loaded = load::decode(&bytes, &source.cert, &source.key)?;
         let Checked { identity, warnings } =
             check::check(loaded, &source, unix_now()).map_err(|problem| vec![problem])?;
-        Ok(Fresh::Changed {
-            slot: Slot {
-                source,
-                digest,
-                identity,
-            },
-            warnings,
-        })
+        Ok(Fresh::Changed { slot: Slot { source, digest, identity }, warnings })
     }
 
     /// What to report when this takes the place of `before`; nothing if clients see the same.
@@ -227,9 +205,7 @@ impl Slot {
 /// The one place of this crate that asks for the date.
 pub(crate) fn unix_now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-    elapsed.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
+    elapsed.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A panic in an observer or a reload leaves whole values behind: each is replaced in one step.

@@ -95,14 +95,9 @@ pub fn spawn_with(
         let mut follower = Follower::new(store, options, receiver, of_kernel, on_report);
         follower.run();
     };
-    let thread = thread::Builder::new()
-        .name("certificates".to_owned())
-        .spawn(follow);
+    let thread = thread::Builder::new().name("certificates".to_owned()).spawn(follow);
     let thread = thread.expect("the system has room for a thread while the program starts");
-    Watch {
-        signals,
-        thread: Some(thread),
-    }
+    Watch { signals, thread: Some(thread) }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -190,10 +185,7 @@ impl<F: Fn(Report)> Follower<F> {
         loop {
             let due = [self.read_at, self.retry_at, Some(self.poll_at)];
             let due = due.into_iter().flatten().min().unwrap_or(self.poll_at);
-            match self
-                .signals
-                .recv_timeout(due.saturating_duration_since(Instant::now()))
-            {
+            match self.signals.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Signal::Touched) => self.touch(),
                 Ok(Signal::Sources) => self.read(Asked::ByEvent),
                 Ok(Signal::Rescan) => self.read(Asked::ByOperator),
@@ -258,11 +250,7 @@ impl<F: Fn(Report)> Follower<F> {
     /// Holds bad files back until the retries are exhausted, and what was told already for ever.
     fn settle(&mut self, mut report: Report) -> Report {
         let kept = std::mem::take(&mut report.kept);
-        let news: Vec<_> = kept
-            .iter()
-            .filter(|p| !self.reported.contains(*p))
-            .cloned()
-            .collect();
+        let news: Vec<_> = kept.iter().filter(|p| !self.reported.contains(*p)).cloned().collect();
         if !news.is_empty() {
             if self.retry_at.is_some() {
                 return report;
@@ -318,10 +306,7 @@ impl<F: Fn(Report)> Follower<F> {
     fn warn(&mut self, error: &notify::Error) {
         if !std::mem::replace(&mut self.warned, true) {
             let warnings = vec![no_events(error, self.options.poll)];
-            (self.on_report)(Report {
-                warnings,
-                ..Report::default()
-            });
+            (self.on_report)(Report { warnings, ..Report::default() });
         }
     }
 }
@@ -357,10 +342,7 @@ fn directories(file: &Path) -> BTreeSet<PathBuf> {
     let mut at = PathBuf::from("/");
     let mut ahead = Vec::new();
     let mut links = 0;
-    push_reversed(
-        &mut ahead,
-        &std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf()),
-    );
+    push_reversed(&mut ahead, &std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf()));
     while let Some(name) = ahead.pop() {
         if name == ".." {
             at.pop();
@@ -406,15 +388,7 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |file: &PathBuf| {
         let m = fs::metadata(file).ok()?;
         let (mtime, ctime) = ((m.mtime(), m.mtime_nsec()), (m.ctime(), m.ctime_nsec()));
-        Some((
-            m.dev(),
-            m.ino(),
-            mtime.0,
-            mtime.1,
-            ctime.0,
-            ctime.1,
-            m.size(),
-        ))
+        Some((m.dev(), m.ino(), mtime.0, mtime.1, ctime.0, ctime.1, m.size()))
     };
     files.iter().map(stamp).collect()
 }
@@ -431,10 +405,7 @@ fn no_events(error: &notify::Error, poll: Duration) -> Problem {
         ErrorKind::MaxFilesWatch => per_user("max_user_watches", "524288"),
         ErrorKind::Io(io) if is(io, too_many_files) => per_user("max_user_instances", "1024"),
         _ => {
-            let file = error
-                .paths
-                .first()
-                .map_or(Path::new("inotify"), PathBuf::as_path);
+            let file = error.paths.first().map_or(Path::new("inotify"), PathBuf::as_path);
             let every = poll.as_secs();
             Problem::new(
                 file,
@@ -493,18 +464,10 @@ mod tests {
     #[test]
     fn only_our_own_kind_of_access_is_ignored() {
         let event = |kind| Ok(notify::Event::new(kind));
-        assert!(!matters(&event(EventKind::Access(AccessKind::Open(
-            AccessMode::Any
-        )))));
-        assert!(!matters(&event(EventKind::Access(AccessKind::Close(
-            AccessMode::Read
-        )))));
-        assert!(matters(&event(EventKind::Access(AccessKind::Close(
-            AccessMode::Write
-        )))));
-        assert!(matters(&event(EventKind::Create(
-            notify::event::CreateKind::File
-        ))));
+        assert!(!matters(&event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
+        assert!(!matters(&event(EventKind::Access(AccessKind::Close(AccessMode::Read)))));
+        assert!(matters(&event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
+        assert!(matters(&event(EventKind::Create(notify::event::CreateKind::File))));
         let overflow = notify::Event::new(EventKind::Access(AccessKind::Any))
             .set_flag(notify::event::Flag::Rescan);
         assert!(matters(&Ok(overflow)));
@@ -522,10 +485,6 @@ mod tests {
         );
         let emfile = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
         let instances = no_events(&notify::Error::io(emfile), poll);
-        assert!(
-            instances
-                .to_string()
-                .ends_with("sysctl -w fs.inotify.max_user_instances=1024")
-        );
+        assert!(instances.to_string().ends_with("sysctl -w fs.inotify.max_user_instances=1024"));
     }
 }

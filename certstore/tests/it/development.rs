@@ -43,19 +43,9 @@ fn it_is_made_once_and_loads_without_a_warning() {
         store.current().identities()[0].names(),
         ["localhost", "127.0.0.1", "::1", "shiny.test", "192.0.2.7"]
     );
-    assert_eq!(
-        made(&ensure(&dir, &["192.0.2.7", "shiny.test"])),
-        (false, false)
-    );
-    let left: Vec<_> = fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    assert!(
-        left.iter()
-            .all(|path| path.extension() != Some("new".as_ref())),
-        "{left:?}"
-    );
+    assert_eq!(made(&ensure(&dir, &["192.0.2.7", "shiny.test"])), (false, false));
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.iter().all(|path| path.extension() != Some("new".as_ref())), "{left:?}");
 }
 
 #[test]
@@ -129,9 +119,7 @@ fn a_name_that_is_none_is_refused() {
     let (_temp, dir) = directory();
     let problem = development::ensure(&dir, &["ä.test".to_owned()]).unwrap_err();
     assert!(
-        problem
-            .to_string()
-            .contains("hint: are these server names or addresses? localhost"),
+        problem.to_string().contains("hint: are these server names or addresses? localhost"),
         "{problem}"
     );
 }

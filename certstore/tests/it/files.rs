@@ -28,47 +28,34 @@ fn wrong_contents_are_named() {
     check("swapped", EC_KEY, EC, &[no_certificate, no_key]);
     check("certificate twice", EC, EC, &[no_key]);
     check("key twice", EC_KEY, EC_KEY, &[no_certificate]);
-    check(
-        "der key as certificate",
-        der(EC_PKCS8),
-        EC_KEY,
-        &[no_certificate],
-    );
+    check("der key as certificate", der(EC_PKCS8), EC_KEY, &[no_certificate]);
     check(
         "ssh key",
         EC,
         "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
-        &[
-            "DIR/privkey.pem: holds an ssh key, which no certificate is made for; hint: name the \
-           key the certificate was requested with",
-        ],
+        &["DIR/privkey.pem: holds an ssh key, which no certificate is made for; hint: name the \
+           key the certificate was requested with"],
     );
     check(
         "public key as key",
         EC,
         "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-        &[
-            "DIR/privkey.pem: holds no private key but a PUBLIC KEY; hint: supported are PRIVATE \
-           KEY, RSA PRIVATE KEY and EC PRIVATE KEY",
-        ],
+        &["DIR/privkey.pem: holds no private key but a PUBLIC KEY; hint: supported are PRIVATE \
+           KEY, RSA PRIVATE KEY and EC PRIVATE KEY"],
     );
     check(
         "crl as certificate",
         "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: holds no certificate but a X509 CRL; hint: the certificate chain \
-           begins with -----BEGIN CERTIFICATE-----",
-        ],
+        &["DIR/fullchain.pem: holds no certificate but a X509 CRL; hint: the certificate chain \
+           begins with -----BEGIN CERTIFICATE-----"],
     );
     check(
         "two keys",
         EC,
         [EC_KEY, EC_PKCS8].concat(),
-        &[
-            "DIR/privkey.pem: holds 2 private keys, the second in line 9; hint: keep the one of \
-           the certificate",
-        ],
+        &["DIR/privkey.pem: holds 2 private keys, the second in line 9; hint: keep the one of \
+           the certificate"],
     );
 }
 
@@ -78,28 +65,22 @@ fn a_signing_request_is_neither() {
         "request as certificate",
         REQUEST,
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: is a certificate signing request, not a certificate; hint: send it \
-           to the authority and name the certificate that comes back",
-        ],
+        &["DIR/fullchain.pem: is a certificate signing request, not a certificate; hint: send it \
+           to the authority and name the certificate that comes back"],
     );
     check(
         "der request as certificate",
         der(REQUEST),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: is a certificate signing request, not a certificate; hint: send it \
-           to the authority and name the certificate that comes back",
-        ],
+        &["DIR/fullchain.pem: is a certificate signing request, not a certificate; hint: send it \
+           to the authority and name the certificate that comes back"],
     );
     check(
         "request as key",
         EC,
         REQUEST,
-        &[
-            "DIR/privkey.pem: is a certificate signing request, not a private key; hint: name the \
-           key the request was made with",
-        ],
+        &["DIR/privkey.pem: is a certificate signing request, not a private key; hint: name the \
+           key the request was made with"],
     );
 }
 
@@ -109,29 +90,23 @@ fn other_packings_come_with_the_command_to_convert_them() {
         "pkcs12",
         STORE_P12,
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: is a PKCS#12 (.pfx, .p12) store; hint: convert it: (umask 077; \
+        &["DIR/fullchain.pem: is a PKCS#12 (.pfx, .p12) store; hint: convert it: (umask 077; \
            openssl pkcs12 -in DIR/fullchain.pem -nodes -out both.pem), and name both.pem as \
-           certificate and as key",
-        ],
+           certificate and as key"],
     );
     check(
         "pkcs7",
         BUNDLE,
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: is a PKCS#7 (.p7b) bundle; hint: convert it: openssl pkcs7 -in \
-           DIR/fullchain.pem -print_certs -out fullchain.pem",
-        ],
+        &["DIR/fullchain.pem: is a PKCS#7 (.p7b) bundle; hint: convert it: openssl pkcs7 -in \
+           DIR/fullchain.pem -print_certs -out fullchain.pem"],
     );
     check(
         "pkcs7 in der",
         der(BUNDLE),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: is a PKCS#7 (.p7b) bundle; hint: convert it: openssl pkcs7 -inform \
-           DER -in DIR/fullchain.pem -print_certs -out fullchain.pem",
-        ],
+        &["DIR/fullchain.pem: is a PKCS#7 (.p7b) bundle; hint: convert it: openssl pkcs7 -inform \
+           DER -in DIR/fullchain.pem -print_certs -out fullchain.pem"],
     );
     let encrypted = "DIR/privkey.pem: the private key in line 1 is encrypted; hint: a server \
                      cannot ask for the passphrase; decrypt it with: (umask 077; openssl pkey \
@@ -142,10 +117,8 @@ fn other_packings_come_with_the_command_to_convert_them() {
         "encrypted der",
         EC,
         der(EC_ENCRYPTED),
-        &[
-            "DIR/privkey.pem: is not a private key (PKCS#1, SEC1 or PKCS#8); hint: an encrypted \
-           key or a certificate? convert a key with openssl pkey",
-        ],
+        &["DIR/privkey.pem: is not a private key (PKCS#1, SEC1 or PKCS#8); hint: an encrypted \
+           key or a certificate? convert a key with openssl pkey"],
     );
 }
 
@@ -161,10 +134,8 @@ fn damage_is_located() {
         "no pem",
         "hello\n",
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: holds no PEM block (-----BEGIN ...) and is not DER; hint: is it \
-           the right file?",
-        ],
+        &["DIR/fullchain.pem: holds no PEM block (-----BEGIN ...) and is not DER; hint: is it \
+           the right file?"],
     );
     check(
         "utf-16",
@@ -176,28 +147,22 @@ fn damage_is_located() {
         "not base64",
         EC.replace("MII", "M*I"),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: the CERTIFICATE in line 1 is not valid base64; hint: were line \
-           breaks or characters lost in copying?",
-        ],
+        &["DIR/fullchain.pem: the CERTIFICATE in line 1 is not valid base64; hint: were line \
+           breaks or characters lost in copying?"],
     );
     check(
         "line breaks lost",
         EC.replace('\n', "\\n"),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: line 1 is a malformed -----BEGIN line; hint: it must stand alone \
-           and unindented; were line breaks lost in copying?",
-        ],
+        &["DIR/fullchain.pem: line 1 is a malformed -----BEGIN line; hint: it must stand alone \
+           and unindented; were line breaks lost in copying?"],
     );
     check(
         "indented",
         EC.replace("-----BEGIN", "  -----BEGIN"),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: line 1 is a malformed -----BEGIN line; hint: it must stand alone \
-           and unindented; were line breaks lost in copying?",
-        ],
+        &["DIR/fullchain.pem: line 1 is a malformed -----BEGIN line; hint: it must stand alone \
+           and unindented; were line breaks lost in copying?"],
     );
 }
 
@@ -230,19 +195,15 @@ fn contents_that_are_not_what_the_label_says_are_refused() {
         "not x.509",
         format!("{EC}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: certificate 2 is not X.509; hint: the contents are damaged: fetch \
-           the file again",
-        ],
+        &["DIR/fullchain.pem: certificate 2 is not X.509; hint: the contents are damaged: fetch \
+           the file again"],
     );
     check(
         "der with a tail",
         [der(EC), b"xy".to_vec()].concat(),
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: certificate 1 is followed by 2 stray bytes; hint: was it copied \
-           twice or in part?",
-        ],
+        &["DIR/fullchain.pem: certificate 1 is followed by 2 stray bytes; hint: was it copied \
+           twice or in part?"],
     );
     check(
         "a key that is none",
@@ -257,10 +218,8 @@ fn contents_that_are_not_what_the_label_says_are_refused() {
         "too large",
         vec![b'x'; (1 << 20) + 1],
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: is larger than 1 MiB; hint: is it a chain and a key, or a bundle \
-           of all authorities?",
-        ],
+        &["DIR/fullchain.pem: is larger than 1 MiB; hint: is it a chain and a key, or a bundle \
+           of all authorities?"],
     );
 }
 
@@ -270,10 +229,8 @@ fn pairs_that_cannot_be_served_are_refused() {
         "mismatch",
         RSA,
         EC_KEY,
-        &[
-            "DIR/fullchain.pem: the certificate does not belong to the key in DIR/privkey.pem; \
-           hint: was only one of the two renewed, or is it the key of another certificate?",
-        ],
+        &["DIR/fullchain.pem: the certificate does not belong to the key in DIR/privkey.pem; \
+           hint: was only one of the two renewed, or is it the key of another certificate?"],
     );
     let authority = Authority::new();
     let pair = authority.issue(&["a.example"]);
@@ -281,38 +238,30 @@ fn pairs_that_cannot_be_served_are_refused() {
         "out of order",
         authority.intermediate.pem() + &pair.leaf(),
         &pair.key,
-        &[
-            "DIR/fullchain.pem: the chain is out of order: the certificate of the key is number 2 \
-           of 2; hint: concatenate the server's certificate first, then its issuer, then the next",
-        ],
+        &["DIR/fullchain.pem: the chain is out of order: the certificate of the key is number 2 \
+           of 2; hint: concatenate the server's certificate first, then its issuer, then the next"],
     );
     check(
         "weak",
         RSA1024,
         RSA1024_KEY,
-        &[
-            "DIR/fullchain.pem: the key is RSA with 1024 bits, too weak; hint: browsers refuse \
-           less than 2048; make a new key and have it certified",
-        ],
+        &["DIR/fullchain.pem: the key is RSA with 1024 bits, too weak; hint: browsers refuse \
+           less than 2048; make a new key and have it certified"],
     );
     check(
         "version 1",
         V1,
         V1_KEY,
-        &[
-            "DIR/fullchain.pem: is an X.509 version 1 certificate; hint: it can carry no server \
-           names and browsers refuse it; have it issued as version 3",
-        ],
+        &["DIR/fullchain.pem: is an X.509 version 1 certificate; hint: it can carry no server \
+           names and browsers refuse it; have it issued as version 3"],
     );
     check(
         "curve of another world",
         K1,
         K1_KEY,
-        &[
-            "DIR/fullchain.pem: the key of the certificate is of an unsupported kind \
+        &["DIR/fullchain.pem: the key of the certificate is of an unsupported kind \
            (1.2.840.10045.2.1); hint: supported are RSA from 2048 bits, ECDSA on P-256, P-384 or \
-           P-521, and Ed25519",
-        ],
+           P-521, and Ed25519"],
     );
 }
 
@@ -335,11 +284,8 @@ fn every_problem_of_every_source_comes_at_once() {
         0,
     )
     .unwrap();
-    let sources = vec![
-        source("a.pem", "a.key"),
-        source("live", "dangling.pem"),
-        source("pipe", "pipe"),
-    ];
+    let sources =
+        vec![source("a.pem", "a.key"), source("live", "dangling.pem"), source("pipe", "pipe")];
     let problems = Store::open(sources).unwrap_err();
     assert_eq!(
         lines(&problems, &dir),
@@ -365,19 +311,9 @@ fn good_pairs_load_in_every_form() {
     check("pkcs1 in der", RSA, der(RSA_KEY), &[]);
     check("rsa pkcs8", RSA, RSA_PKCS8, &[]);
     check("ed25519", ED25519, ED25519_KEY, &[]);
-    check(
-        "crlf",
-        EC.replace('\n', "\r\n"),
-        EC_KEY.replace('\n', "\r\n"),
-        &[],
-    );
+    check("crlf", EC.replace('\n', "\r\n"), EC_KEY.replace('\n', "\r\n"), &[]);
     check("byte order mark", format!("\u{feff}{EC}"), EC_KEY, &[]);
-    check(
-        "words around",
-        format!("subject=ec\n{EC}trailing words"),
-        EC_KEY,
-        &[],
-    );
+    check("words around", format!("subject=ec\n{EC}trailing words"), EC_KEY, &[]);
 }
 
 #[test]
@@ -385,17 +321,9 @@ fn one_file_may_hold_both() {
     let (_temp, dir) = directory();
     let both = dir.join("both.pem");
     put(&both, [EC_KEY, EC].concat());
-    let source = Source {
-        cert: both.clone(),
-        key: both,
-        names: Vec::new(),
-        default: false,
-    };
+    let source = Source { cert: both.clone(), key: both, names: Vec::new(), default: false };
     let (store, _) = Store::open(vec![source]).unwrap();
-    assert_eq!(
-        store.current().identities()[0].names(),
-        ["ec.example", "*.ec.example"]
-    );
+    assert_eq!(store.current().identities()[0].names(), ["ec.example", "*.ec.example"]);
 }
 
 #[test]
@@ -412,10 +340,7 @@ fn the_identity_tells_what_it_is() {
     assert_eq!(identity.days_left(identity.not_after() - 86_400 * 3 - 1), 3);
     assert_eq!(identity.days_left(identity.not_after() + 1), -1);
     let line = report.changed[0].to_string();
-    let begin = format!(
-        "certificate for rsa.example: serial {} expires ",
-        identity.serial_hex()
-    );
+    let begin = format!("certificate for rsa.example: serial {} expires ", identity.serial_hex());
     assert!(line.starts_with(&begin), "{line}");
     let end = format!(", RSA 2048, from {}/fullchain.pem", dir.display());
     assert!(line.ends_with(&end), "{line}");
@@ -449,10 +374,8 @@ fn an_unreadable_file_is_explained() {
         Ok(_) => assert!(rustix::process::geteuid().is_root()),
         Err(problems) => assert_eq!(
             lines(&problems, &dir),
-            [
-                "DIR/privkey.pem: permission denied; hint: the user sheen runs as must be able to \
-              read the file and to enter every directory above it"
-            ]
+            ["DIR/privkey.pem: permission denied; hint: the user sheen runs as must be able to \
+              read the file and to enter every directory above it"]
         ),
     }
 }
@@ -460,10 +383,7 @@ fn an_unreadable_file_is_explained() {
 /// The contents of the first PEM block.
 pub(crate) fn der(pem: &str) -> Vec<u8> {
     let begin = pem.rfind("-----BEGIN ").unwrap();
-    let body = pem[begin..]
-        .lines()
-        .skip(1)
-        .take_while(|line| !line.starts_with("-----"));
+    let body = pem[begin..].lines().skip(1).take_while(|line| !line.starts_with("-----"));
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut out, mut bits, mut held) = (Vec::new(), 0_u32, 0);
     for byte in body.flat_map(str::bytes).filter(|byte| *byte != b'=') {

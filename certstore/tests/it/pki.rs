@@ -31,11 +31,7 @@ impl Authority {
         let params = authority_params("Test Intermediate");
         let key = KeyPair::generate().unwrap();
         let intermediate = params.signed_by(&key, &root_issuer).unwrap();
-        Authority {
-            root,
-            intermediate,
-            issuer: Issuer::new(params, key),
-        }
+        Authority { root, intermediate, issuer: Issuer::new(params, key) }
     }
 
     pub(crate) fn issue(&self, names: &[&str]) -> Pair {
@@ -54,11 +50,7 @@ impl Authority {
         change(&mut params);
         let key = KeyPair::generate_for(algorithm).unwrap();
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
-        Pair {
-            leaf,
-            intermediate: self.intermediate.pem(),
-            key: key.serialize_pem(),
-        }
+        Pair { leaf, intermediate: self.intermediate.pem(), key: key.serialize_pem() }
     }
 }
 
@@ -127,10 +119,7 @@ pub(crate) fn directory() -> (tempfile::TempDir, PathBuf) {
 /// Each problem on a line, the directory replaced by DIR.
 pub(crate) fn lines(problems: &[Problem], directory: &Path) -> Vec<String> {
     let directory = directory.display().to_string();
-    problems
-        .iter()
-        .map(|problem| problem.to_string().replace(&directory, "DIR"))
-        .collect()
+    problems.iter().map(|problem| problem.to_string().replace(&directory, "DIR")).collect()
 }
 
 /// Waits for a condition; the deadline is for a broken build only.

@@ -15,10 +15,8 @@ const EVERYTHING: &[SignatureScheme] = &[
     SignatureScheme::ECDSA_NISTP384_SHA384,
     SignatureScheme::RSA_PKCS1_SHA256,
 ];
-const RSA_ONLY: &[SignatureScheme] = &[
-    SignatureScheme::RSA_PKCS1_SHA256,
-    SignatureScheme::RSA_PSS_SHA256,
-];
+const RSA_ONLY: &[SignatureScheme] =
+    &[SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PSS_SHA256];
 const ED25519_ONLY: &[SignatureScheme] = &[SignatureScheme::ED25519];
 
 struct Bench {
@@ -31,12 +29,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let (temp, dir) = directory();
-        Bench {
-            dir,
-            sources: Vec::new(),
-            pairs: Vec::new(),
-            _temp: temp,
-        }
+        Bench { dir, sources: Vec::new(), pairs: Vec::new(), _temp: temp }
     }
 
     fn add(&mut self, pair: Pair, names: &[&str]) -> &mut Source {
@@ -96,19 +89,11 @@ fn ecdsa_is_preferred_and_rsa_serves_the_old() {
     let names = &["a.example"];
     let mut bench = Bench::new();
     bench.add(authority.issue_with(names, &PKCS_RSA_SHA256, |_| {}), names);
-    bench.add(
-        authority.issue_with(names, &PKCS_ECDSA_P384_SHA384, |_| {}),
-        names,
-    );
-    bench.add(
-        authority.issue_with(names, &PKCS_ECDSA_P256_SHA256, |_| {}),
-        names,
-    );
+    bench.add(authority.issue_with(names, &PKCS_ECDSA_P384_SHA384, |_| {}), names);
+    bench.add(authority.issue_with(names, &PKCS_ECDSA_P256_SHA256, |_| {}), names);
     let set = bench.set();
-    let p384_and_rsa = &[
-        SignatureScheme::RSA_PSS_SHA256,
-        SignatureScheme::ECDSA_NISTP384_SHA384,
-    ][..];
+    let p384_and_rsa =
+        &[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::ECDSA_NISTP384_SHA384][..];
     // The same for the name and for clients without one: the default has its twins.
     for sni in [Some("a.example"), None, Some("unknown.example")] {
         assert_eq!(bench.answer(&set, sni, EVERYTHING), 2);
@@ -159,35 +144,21 @@ fn configured_wildcards_and_spellings_are_understood() {
     let mut bench = Bench::new();
     bench.add(authority.issue(&["z.example"]), &[]);
     bench.add(authority.issue(&["*.b.example"]), &["*.B.example."]);
-    assert_eq!(
-        bench.answer(&bench.set(), Some("x.b.example"), EVERYTHING),
-        1
-    );
+    assert_eq!(bench.answer(&bench.set(), Some("x.b.example"), EVERYTHING), 1);
 }
 
 #[test]
 fn no_source_answers_nobody() {
     let (store, report) = Store::open(Vec::new()).unwrap();
     assert!(report.is_empty());
-    assert!(
-        store
-            .current()
-            .select(Some("a.example"), EVERYTHING)
-            .is_none()
-    );
+    assert!(store.current().select(Some("a.example"), EVERYTHING).is_none());
 }
 
 #[test]
 fn a_common_name_serves_where_there_is_nothing_else() {
     let (_temp, dir) = directory();
-    put(
-        &dir.join("fullchain.pem"),
-        include_str!("../data/ca-leaf.pem"),
-    );
-    put(
-        &dir.join("privkey.pem"),
-        include_str!("../data/ca-leaf-key.pem"),
-    );
+    put(&dir.join("fullchain.pem"), include_str!("../data/ca-leaf.pem"));
+    put(&dir.join("privkey.pem"), include_str!("../data/ca-leaf-key.pem"));
     let (store, _) = Store::open(vec![source(Path::new(&dir), &[])]).unwrap();
     assert_eq!(store.current().identities()[0].names(), ["self.example"]);
 }

@@ -32,10 +32,8 @@ fn names_that_are_not_covered_are_listed() {
         &pair.fullchain(),
         &pair.key,
         &["a.example", "b.example", "x.y.b.example", "*.a.example"],
-        &[
-            "DIR/fullchain.pem: the certificate does not cover b.example, x.y.b.example, \
-           *.a.example; hint: it is for a.example, *.b.example",
-        ],
+        &["DIR/fullchain.pem: the certificate does not cover b.example, x.y.b.example, \
+           *.a.example; hint: it is for a.example, *.b.example"],
     );
     let pair = Authority::new().issue(&[]);
     check(
@@ -61,20 +59,16 @@ fn chains_that_trouble_clients_are_explained() {
         &pair.leaf(),
         &pair.key,
         NONE,
-        &[
-            "DIR/fullchain.pem: the chain lacks the issuer's certificate (CN=Test Intermediate); \
-           hint: many clients fail without it; use fullchain.pem rather than cert.pem",
-        ],
+        &["DIR/fullchain.pem: the chain lacks the issuer's certificate (CN=Test Intermediate); \
+           hint: many clients fail without it; use fullchain.pem rather than cert.pem"],
     );
     check(
         "with the root",
         &(pair.fullchain() + &authority.root.pem()),
         &pair.key,
         NONE,
-        &[
-            "DIR/fullchain.pem: the chain includes the self-signed root; hint: leave it out: \
-           clients ignore it, and it costs bytes in every handshake",
-        ],
+        &["DIR/fullchain.pem: the chain includes the self-signed root; hint: leave it out: \
+           clients ignore it, and it costs bytes in every handshake"],
     );
     check(
         "issuers in the wrong order",
@@ -102,10 +96,8 @@ fn validity_is_compared_with_today() {
         &expired.fullchain(),
         &expired.key,
         NONE,
-        &[
-            "DIR/fullchain.pem: the certificate expired on 2020-02-29; hint: renew it; browsers \
-           show an error page until then",
-        ],
+        &["DIR/fullchain.pem: the certificate expired on 2020-02-29; hint: renew it; browsers \
+           show an error page until then"],
     );
     let early = with(|params| params.not_before = date_time_ymd(4000, 1, 1));
     check(
@@ -113,10 +105,8 @@ fn validity_is_compared_with_today() {
         &early.fullchain(),
         &early.key,
         NONE,
-        &[
-            "DIR/fullchain.pem: the certificate is not valid before 4000-01-01; hint: is the clock \
-           of this machine right?",
-        ],
+        &["DIR/fullchain.pem: the certificate is not valid before 4000-01-01; hint: is the clock \
+           of this machine right?"],
     );
 }
 
@@ -131,10 +121,8 @@ fn certificates_for_other_purposes_are_named() {
         &client.fullchain(),
         &client.key,
         NONE,
-        &[
-            "DIR/fullchain.pem: the certificate is not made for servers; hint: its extended key \
-           usage lacks serverAuth, so clients refuse it",
-        ],
+        &["DIR/fullchain.pem: the certificate is not made for servers; hint: its extended key \
+           usage lacks serverAuth, so clients refuse it"],
     );
     check(
         "what openssl req -x509 makes",
@@ -175,9 +163,7 @@ fn a_key_open_to_everybody_is_told_with_its_mode() {
     assert_eq!(warnings(0o640), [""; 0]);
     assert_eq!(
         warnings(0o644),
-        [
-            "DIR/privkey.pem: the key is open to everybody (mode 0644); hint: chmod o= \
-          DIR/privkey.pem"
-        ]
+        ["DIR/privkey.pem: the key is open to everybody (mode 0644); hint: chmod o= \
+          DIR/privkey.pem"]
     );
 }

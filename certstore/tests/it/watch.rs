@@ -30,11 +30,10 @@ impl Watched {
         let watch = watch::spawn_with(Arc::clone(&store), options, move |report| {
             let _ = sender.send(report);
         });
-        Watched {
-            store,
-            watch,
-            reports,
-        }
+        // The answer tells that the watch stands, so what follows is found by it alone.
+        watch.rescan();
+        assert!(reports.recv_timeout(DEADLINE).unwrap().is_empty());
+        Watched { store, watch, reports }
     }
 
     fn serves(&self, pair: &Pair) -> bool {
@@ -54,9 +53,7 @@ impl Watched {
     }
 
     fn is_silent(&self) -> bool {
-        self.reports
-            .recv_timeout(Duration::from_millis(300))
-            .is_err()
+        self.reports.recv_timeout(Duration::from_millis(300)).is_err()
     }
 }
 
@@ -72,10 +69,7 @@ fn quick() -> Options {
 
 /// Complains soon, for the tests that wait for it.
 fn impatient() -> Options {
-    Options {
-        retries: [5, 10, 20].map(Duration::from_millis).to_vec(),
-        ..quick()
-    }
+    Options { retries: [5, 10, 20].map(Duration::from_millis).to_vec(), ..quick() }
 }
 
 #[test]
@@ -136,10 +130,7 @@ fn files_are_rewritten_in_place_in_halves() {
     let chain = pair.fullchain();
     put(&dir.join("privkey.pem"), &pair.key);
     put(&dir.join("fullchain.pem"), &chain[..100]);
-    assert!(
-        watched.is_silent(),
-        "a half is not worth a word while retries go on"
-    );
+    assert!(watched.is_silent(), "a half is not worth a word while retries go on");
     put(&dir.join("fullchain.pem"), &chain);
     watched.until_served("the whole", &pair);
 }
@@ -254,10 +245,7 @@ fn deleted_files_stay_in_service() {
     let watched = Watched::new(vec![old.write(&dir)], impatient());
     fs::remove_file(dir.join("fullchain.pem")).unwrap();
     let report = watched.report();
-    assert_eq!(
-        lines(&report.kept, &dir),
-        ["DIR/fullchain.pem: no such file"]
-    );
+    assert_eq!(lines(&report.kept, &dir), ["DIR/fullchain.pem: no such file"]);
     assert!(watched.serves(&old));
     let pair = authority.issue(&["a.example"]);
     pair.write(&dir);
@@ -268,11 +256,7 @@ fn deleted_files_stay_in_service() {
 fn the_poll_finds_what_no_event_tells() {
     let (_temp, dir) = directory();
     let authority = Authority::new();
-    let options = Options {
-        poll: Duration::from_millis(20),
-        events: false,
-        ..Options::default()
-    };
+    let options = Options { poll: Duration::from_millis(20), events: false, ..Options::default() };
     let watched = Watched::new(vec![authority.issue(&["a.example"]).write(&dir)], options);
     let pair = authority.issue(&["a.example"]);
     pair.write(&dir);
@@ -284,11 +268,7 @@ fn the_poll_finds_what_no_event_tells() {
 fn an_operator_gets_an_answer_at_once() {
     let (_temp, dir) = directory();
     let authority = Authority::new();
-    let options = Options {
-        events: false,
-        poll: NEVER,
-        ..Options::default()
-    };
+    let options = Options { events: false, poll: NEVER, ..Options::default() };
     let watched = Watched::new(vec![authority.issue(&["a.example"]).write(&dir)], options);
     watched.watch.rescan();
     assert!(watched.report().is_empty());
@@ -296,11 +276,7 @@ fn an_operator_gets_an_answer_at_once() {
     put(&dir.join("fullchain.pem"), pair.fullchain());
     for _ in 0..2 {
         watched.watch.rescan();
-        assert_eq!(
-            watched.report().kept.len(),
-            1,
-            "told again when asked again"
-        );
+        assert_eq!(watched.report().kept.len(), 1, "told again when asked again");
     }
     put(&dir.join("privkey.pem"), &pair.key);
     watched.watch.rescan();
@@ -313,13 +289,8 @@ fn new_sources_are_followed() {
     let (_temp, dir) = directory();
     let authority = Authority::new();
     let places: [PathBuf; 2] = ["a", "b"].map(|name| dir.join(name));
-    places
-        .iter()
-        .for_each(|place| fs::create_dir(place).unwrap());
-    let watched = Watched::new(
-        vec![authority.issue(&["a.example"]).write(&places[0])],
-        quick(),
-    );
+    places.iter().for_each(|place| fs::create_dir(place).unwrap());
+    let watched = Watched::new(vec![authority.issue(&["a.example"]).write(&places[0])], quick());
     let second = authority.issue(&["b.example"]).write(&places[1]);
     watched.store.replace_sources(vec![second]).unwrap();
     let pair = authority.issue(&["b.example"]);
@@ -331,12 +302,15 @@ fn new_sources_are_followed() {
 fn a_busy_directory_does_not_hold_up_a_renewal() {
     let (_temp, dir) = directory();
     let authority = Authority::new();
-    let watched = Watched::new(vec![authority.issue(&["a.example"]).write(&dir)], quick());
+    let options = Options { debounce: NEVER, ..quick() };
+    let watched = Watched::new(vec![authority.issue(&["a.example"]).write(&dir)], options);
     let pair = authority.issue(&["a.example"]);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            // Bounded, so that a failure of the other thread ends the test.
+            let start = Instant::now();
+            while !done.load(Ordering::Relaxed) && start.elapsed() < 2 * DEADLINE {
                 put(&dir.join("noise"), "x");
                 thread::park_timeout(Duration::from_millis(2));
             }
@@ -357,19 +331,14 @@ fn our_own_reading_is_no_event() {
         let _ = sender.send(());
     })
     .unwrap();
-    witness
-        .watch(Path::new(&dir), RecursiveMode::NonRecursive)
-        .unwrap();
+    witness.watch(Path::new(&dir), RecursiveMode::NonRecursive).unwrap();
     let pair = authority.issue(&["a.example"]);
     pair.write(&dir);
     watched.until_served("the renewal", &pair);
     // A loop would read every 20 ms, so there would never be so long a silence.
     let start = Instant::now();
     while events.recv_timeout(Duration::from_millis(400)).is_ok() {
-        assert!(
-            start.elapsed() < DEADLINE,
-            "the files are read again and again"
-        );
+        assert!(start.elapsed() < DEADLINE, "the files are read again and again");
     }
 }
 
@@ -377,16 +346,10 @@ fn our_own_reading_is_no_event() {
 fn a_dropped_watch_is_over() {
     let (_temp, dir) = directory();
     let authority = Authority::new();
-    let Watched {
-        store,
-        watch,
-        reports,
-    } = Watched::new(vec![authority.issue(&["a.example"]).write(&dir)], quick());
+    let Watched { store, watch, reports } =
+        Watched::new(vec![authority.issue(&["a.example"]).write(&dir)], quick());
     drop(watch);
-    assert_eq!(
-        reports.recv_timeout(DEADLINE).unwrap_err(),
-        mpsc::RecvTimeoutError::Disconnected
-    );
+    assert_eq!(reports.recv_timeout(DEADLINE).unwrap_err(), mpsc::RecvTimeoutError::Disconnected);
     // The store forgets the watch that is gone.
     let again = authority.issue(&["a.example"]).write(&dir);
     assert_eq!(store.replace_sources(vec![again]).unwrap().changed.len(), 1);
