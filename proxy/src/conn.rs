@@ -113,9 +113,9 @@ impl Connection {
     pub async fn serve(mut self, tls: bool, trusted: bool) {
         self.identity.trusted.set(trusted);
         match self.converse(tls).await {
-            Ok(End::Closed(closed)) => self.close(closed).await,
+            Ok(End::Closed(closed)) => Box::pin(self.close(closed)).await,
             Ok(End::Tunnel(upstream, from_upstream)) => self.become_tunnel(upstream, from_upstream),
-            Err(fault) => self.fail(fault).await,
+            Err(fault) => Box::pin(self.fail(fault)).await,
         }
     }
 
@@ -332,7 +332,8 @@ impl Connection {
                 let timeouts = &self.snapshot.limits.timeouts;
                 let watch = self.worker.registry.watch();
                 let (connect, send) = (timeouts.upstream_connect, timeouts.send);
-                let (stream, address) = upstream::connect(addresses, watch, connect, send).await?;
+                let (stream, address) =
+                    Box::pin(upstream::connect(addresses, watch, connect, send)).await?;
                 (stream, address, false)
             }
         };

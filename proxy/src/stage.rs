@@ -4,10 +4,10 @@
 //! ([`Registry::sweep`]) wakes those whose time is up.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
@@ -227,37 +227,19 @@ impl Watch {
     }
 
     /// Waits for `event` within the step begun by [`Watch::enter`].
-    pub async fn wait<F: Future>(&self, event: F) -> Result<F::Output, Fault> {
-        self.wait_unless(event, || false).await
+    pub fn wait<'a, F: Future>(&'a self, event: Pin<&'a mut F>) -> Wait<'a, F, fn() -> bool> {
+        self.wait_unless(event, || false)
     }
 
     /// As [`Watch::wait`]. On a probing watch, `gone` is asked once a tick, and when it says yes the client is taken
     /// to have left.
-    pub async fn wait_unless<F: Future>(
-        &self,
-        event: F,
-        gone: impl Fn() -> bool,
-    ) -> Result<F::Output, Fault> {
-        let mut event = pin!(event);
-        let mut polls = 0u32;
-        let _pending = Pending::new(&self.entry);
-        poll_fn(|context| {
-            if let Poll::Ready(output) = event.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
-            }
-            if let Some(interrupt) = self.entry.interrupt.get() {
-                return Poll::Ready(Err(self.fault(interrupt)));
-            }
-            // The first poll only begins the wait; each later one without the event was a sweep.
-            if polls > 0 && gone() {
-                let cause = Cause::ClientGone;
-                return Poll::Ready(Err(Fault { stage: self.stage(), side: Side::Client, cause }));
-            }
-            polls += 1;
-            self.entry.remember(context.waker());
-            Poll::Pending
-        })
-        .await
+    pub fn wait_unless<'a, F: Future, G: Fn() -> bool + Unpin>(
+        &'a self,
+        event: Pin<&'a mut F>,
+        gone: G,
+    ) -> Wait<'a, F, G> {
+        self.entry.waits.set(self.entry.waits.get() + 1);
+        Wait { watch: self, event, gone, begun: false }
     }
 
     /// Lets [`Watch::wait_unless`] look around at every sweep.
@@ -281,22 +263,45 @@ impl Entry {
     }
 }
 
-/// A wait that is under way. Counted by a guard, because a wait may also end by being dropped.
-struct Pending<'a>(&'a Entry);
+/// A wait that is under way; written by hand because every idle connection is one or two of these.
+#[derive(Debug)]
+#[must_use]
+pub struct Wait<'a, F, G> {
+    watch: &'a Watch,
+    event: Pin<&'a mut F>,
+    gone: G,
+    /// The first poll only begins the wait; each later one without the event was a sweep.
+    begun: bool,
+}
 
-impl<'a> Pending<'a> {
-    fn new(entry: &'a Entry) -> Self {
-        entry.waits.set(entry.waits.get() + 1);
-        Self(entry)
+impl<F: Future, G: Fn() -> bool + Unpin> Future for Wait<'_, F, G> {
+    type Output = Result<F::Output, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(output) = self.event.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        let entry = &self.watch.entry;
+        if let Some(interrupt) = entry.interrupt.get() {
+            return Poll::Ready(Err(self.watch.fault(interrupt)));
+        }
+        if self.begun && (self.gone)() {
+            let (stage, side, cause) = (self.watch.stage(), Side::Client, Cause::ClientGone);
+            return Poll::Ready(Err(Fault { stage, side, cause }));
+        }
+        entry.remember(context.waker());
+        self.begun = true;
+        Poll::Pending
     }
 }
 
-impl Drop for Pending<'_> {
+impl<F, G> Drop for Wait<'_, F, G> {
     fn drop(&mut self) {
-        let left = self.0.waits.get() - 1;
-        self.0.waits.set(left);
-        if left == 0 && self.0.interrupt.get() != Some(Interrupt::Cut) {
-            self.0.interrupt.set(None);
+        let entry = &self.watch.entry;
+        let left = entry.waits.get() - 1;
+        entry.waits.set(left);
+        if left == 0 && entry.interrupt.get() != Some(Interrupt::Cut) {
+            entry.interrupt.set(None);
         }
     }
 }
@@ -310,7 +315,7 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-    use std::task::Context;
+    use std::pin::pin;
 
     use super::*;
 
@@ -327,7 +332,7 @@ mod tests {
         let registry = registry();
         let watch = registry.watch();
         watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
-        let mut wait = pin!(watch.wait(pending::<()>()));
+        let mut wait = pin!(watch.wait(pin!(pending::<()>())));
         assert!(poll_once(wait.as_mut()).is_pending());
         registry.sweep(1_000);
         assert!(poll_once(wait.as_mut()).is_pending(), "one tick late at most, never early");
@@ -346,7 +351,7 @@ mod tests {
         registry.sweep(5_000);
         registry.interrupt_idle();
         watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
-        let mut wait = pin!(watch.wait(pending::<()>()));
+        let mut wait = pin!(watch.wait(pin!(pending::<()>())));
         assert!(poll_once(wait.as_mut()).is_pending());
     }
 
@@ -356,8 +361,8 @@ mod tests {
         let (idle, busy) = (registry.watch(), registry.watch());
         idle.enter(Stage::KeepAlive, Duration::from_secs(60));
         busy.enter(Stage::ReadAnswerHead, Duration::from_secs(60));
-        let mut idle_wait = pin!(idle.wait(pending::<()>()));
-        let mut busy_wait = pin!(busy.wait(pending::<()>()));
+        let mut idle_wait = pin!(idle.wait(pin!(pending::<()>())));
+        let mut busy_wait = pin!(busy.wait(pin!(pending::<()>())));
         assert!(poll_once(idle_wait.as_mut()).is_pending());
         assert!(poll_once(busy_wait.as_mut()).is_pending());
         registry.interrupt_idle();
@@ -365,7 +370,7 @@ mod tests {
         assert!(poll_once(busy_wait.as_mut()).is_pending());
         registry.interrupt_all();
         assert!(poll_once(busy_wait.as_mut()).is_ready());
-        let mut late = pin!(busy.wait(pending::<()>()));
+        let mut late = pin!(busy.wait(pin!(pending::<()>())));
         assert!(poll_once(late.as_mut()).is_ready(), "a wait that begins after the cut ends too");
     }
 

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -43,8 +43,8 @@ pub async fn run(tunnel: Box<Tunnel>) {
     client.watch.enter(Stage::Tunnel, *idle);
     upstream.watch.enter(Stage::Tunnel, *idle);
     let moved = Cell::new(0);
-    let up = pump(client, upstream, from_client, *idle, &moved);
-    let down = pump(upstream, client, from_upstream, *idle, &record.sent);
+    let up = pin!(pump(client, upstream, from_client, *idle, &moved));
+    let down = pin!(pump(upstream, client, from_upstream, *idle, &record.sent));
     let half_closed = (*idle).min(HALF_CLOSED_IDLE);
     let watches = [&client.watch, &upstream.watch];
     let end = both(up, down, || {
@@ -58,15 +58,15 @@ pub async fn run(tunnel: Box<Tunnel>) {
     log_access(&tunnel.worker, &tunnel.identity, &tunnel.record);
 }
 
-/// Polls both directions until both have ended, or one has failed.
-async fn both(
-    up: impl Future<Output = Result<(), Fault>>,
-    down: impl Future<Output = Result<(), Fault>>,
+/// Polls both directions until both have ended, or one has failed. They stay in the caller's frame: moved into this
+/// one, every idle tunnel would hold them twice.
+fn both(
+    mut up: Pin<&mut impl Future<Output = Result<(), Fault>>>,
+    mut down: Pin<&mut impl Future<Output = Result<(), Fault>>>,
     first_ended: impl Fn(),
-) -> Result<(), Fault> {
-    let (mut up, mut down) = (pin!(up), pin!(down));
+) -> impl Future<Output = Result<(), Fault>> {
     let (mut up_ended, mut down_ended) = (false, false);
-    poll_fn(|context| {
+    poll_fn(move |context| {
         let before = up_ended || down_ended;
         if !up_ended && let Poll::Ready(end) = up.as_mut().poll(context) {
             end?;
@@ -84,7 +84,6 @@ async fn both(
         }
         Poll::Pending
     })
-    .await
 }
 
 /// The idle deadline of a tunnel is nobody's fault.

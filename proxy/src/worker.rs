@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -241,7 +242,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, tls: bool, open: Rc<Cell
     watch.enter(Stage::Accept, Duration::MAX);
     watch.set_probing(true);
     loop {
-        let closed = watch.wait_unless(listener.readable(), || !open.get()).await.is_err();
+        let closed = watch.wait_unless(pin!(listener.readable()), || !open.get()).await.is_err();
         // What waits in the queue of a closed listener would be reset with it.
         let turn = if closed { usize::MAX } else { ACCEPTS_PER_TURN_MAX };
         for _ in 0..turn {

@@ -49,7 +49,7 @@ impl Listener {
         match net::acceptfrom_with(super::socket::borrow(&self.0), flags) {
             Ok((fd, Some(peer))) => {
                 let peer = SocketAddr::try_from(peer).map_err(io::Error::from)?;
-                Ok(Some((Socket::from_tcp(fd.into())?, peer)))
+                Ok(Some((Socket::new(fd)?, peer)))
             }
             // The peer was gone before we looked.
             Ok((_, None)) => Err(io::ErrorKind::ConnectionAborted.into()),

@@ -31,6 +31,6 @@ impl Ringer {
 
 impl Bell {
     pub fn attach(self) -> io::Result<Socket> {
-        Socket::from_unix(self.0)
+        Socket::new(self.0)
     }
 }

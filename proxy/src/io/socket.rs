@@ -3,7 +3,6 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,19 +16,16 @@ use rustix::net::{
 use super::timer;
 
 /// A connected socket, non-blocking, closed on exec.
+///
+/// The runtime is asked for readiness alone, which is the same for every kind of stream; so one of its types serves
+/// for TCP and Unix sockets, and a waiting connection stays small.
 #[derive(Debug)]
-pub enum Socket {
-    Tcp(monoio::net::TcpStream),
-    Unix(monoio::net::UnixStream),
-}
+pub struct Socket(monoio::net::TcpStream);
 
 impl Socket {
-    pub fn from_tcp(stream: std::net::TcpStream) -> io::Result<Self> {
-        Ok(Self::Tcp(monoio::net::TcpStream::from_std(stream)?))
-    }
-
-    pub fn from_unix(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self::Unix(monoio::net::UnixStream::from_std(stream)?))
+    pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = std::net::TcpStream::from(socket.into());
+        Ok(Self(monoio::net::TcpStream::from_std(socket)?))
     }
 
     /// Connects over TCP. Dropping the future closes the socket.
@@ -42,7 +38,7 @@ impl Socket {
             Err(Errno::INPROGRESS) => false,
             Err(error) => return Err(error.into()),
         };
-        let socket = Self::from_tcp(fd.into())?;
+        let socket = Self::new(fd)?;
         if !connected {
             socket.writable().await?;
             sockopt::socket_error(socket.fd())?.map_err(io::Error::from)?;
@@ -56,7 +52,7 @@ impl Socket {
         loop {
             let fd = new_socket(AddressFamily::UNIX)?;
             match rustix::net::connect(&fd, &address) {
-                Ok(()) => return Self::from_unix(fd.into()),
+                Ok(()) => return Self::new(fd),
                 // There is no readiness for a full queue (connect(2)), so ask again.
                 Err(Errno::AGAIN) => timer::sleep(UNIX_QUEUE_RETRY).await,
                 Err(error) => return Err(error.into()),
@@ -65,19 +61,13 @@ impl Socket {
     }
 
     /// Waits until a read would not block.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable(false).await,
-            Self::Unix(stream) => stream.readable(false).await,
-        }
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.0.readable(false)
     }
 
     /// Waits until a write would not block.
-    pub async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.writable(false).await,
-            Self::Unix(stream) => stream.writable(false).await,
-        }
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.0.writable(false)
     }
 
     /// Bytes received, 0 at the end of the stream, `None` when there is nothing yet.
@@ -126,10 +116,7 @@ impl Socket {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => borrow(stream),
-            Self::Unix(stream) => borrow(stream),
-        }
+        borrow(&self.0)
     }
 }
 

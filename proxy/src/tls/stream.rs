@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ impl Stream {
     pub async fn read_unless(
         &self,
         plain: &mut Buf,
-        gone: impl Fn() -> bool,
+        gone: impl Fn() -> bool + Unpin,
     ) -> Result<Input, Fault> {
         loop {
             if let Some(input) = self.read_once(plain, &gone).await? {
@@ -118,29 +119,28 @@ impl Stream {
     async fn read_once(
         &self,
         plain: &mut Buf,
-        gone: impl Fn() -> bool,
+        gone: impl Fn() -> bool + Unpin,
     ) -> Result<Option<Input>, Fault> {
-        let Some(tls) = &self.tls else {
-            self.readable(gone).await?;
-            return self.receive(plain);
-        };
-        if tls.borrow().ended {
+        if self.tls.as_ref().is_some_and(|tls| tls.borrow().ended) {
             return Ok(Some(Input::End));
         }
-        self.readable(gone).await?;
+        // An error of the readiness itself shows again, in words, at the receive that follows.
+        let _ = self.watch.wait_unless(pin!(self.socket.readable()), gone).await?;
+        let Some(tls) = &self.tls else {
+            return self.receive(plain);
+        };
         let (input, owes) = {
             let tls = &mut *tls.borrow_mut();
             let before = plain.len();
-            let input = self.receive(&mut tls.incoming)?;
-            let input = match input {
+            let input = match self.receive(&mut tls.incoming)? {
                 Some(Input::End) => Some(Input::Truncated),
                 Some(_) => self.decrypt(tls, plain, before)?,
                 None => None,
             };
             (input, !tls.outgoing.is_empty())
         };
-        if owes {
-            self.flush().await?;
+        if owes && !self.try_flush()? {
+            Box::pin(self.flush()).await?;
         }
         Ok(input)
     }
@@ -200,36 +200,72 @@ impl Stream {
         })
     }
 
-    /// Sends all of `data`, waiting whenever the peer does not take it.
+    /// Sends all of `data`, waiting whenever the peer does not take it. Mostly it takes it at once; waiting is put on
+    /// the heap, so that connections that do not wait stay small.
     pub async fn write(&self, data: &[u8]) -> Result<(), Fault> {
-        let Some(tls) = &self.tls else {
-            return self.write_plain(data).await;
-        };
-        for piece in data.chunks(BUF_BYTES) {
-            {
-                let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
-                session
-                    .send(incoming.data_mut(), piece, outgoing)
-                    .map_err(|error| self.fault(Cause::Tls(error)))?;
-            }
-            self.flush().await?;
+        let (first, rest) = data.split_at(data.len().min(BUF_BYTES));
+        let left = self.try_write(first)?;
+        if left.is_none_or(|left| !left.is_empty()) || !rest.is_empty() {
+            Box::pin(self.write_on(left, rest)).await?;
         }
         Ok(())
+    }
+
+    /// What is left of a plain write, then the remaining pieces.
+    async fn write_on(&self, left: Option<&[u8]>, rest: &[u8]) -> Result<(), Fault> {
+        self.write_left(left).await?;
+        for piece in rest.chunks(BUF_BYTES) {
+            let left = self.try_write(piece)?;
+            self.write_left(left).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_left(&self, left: Option<&[u8]>) -> Result<(), Fault> {
+        match left {
+            Some(left) => self.write_plain(left).await,
+            None => self.flush().await,
+        }
+    }
+
+    /// Encrypts and sends as far as the kernel takes it. `Some`: the part of `piece` that is not sent, of a plain
+    /// stream; `None`: ciphertext is waiting in `outgoing`.
+    fn try_write<'d>(&self, piece: &'d [u8]) -> Result<Option<&'d [u8]>, Fault> {
+        let Some(tls) = &self.tls else {
+            return self.try_write_plain(piece).map(Some);
+        };
+        {
+            let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
+            session
+                .send(incoming.data_mut(), piece, outgoing)
+                .map_err(|error| self.fault(Cause::Tls(error)))?;
+        }
+        Ok(self.try_flush()?.then_some(&[]))
+    }
+
+    fn try_write_plain<'d>(&self, mut data: &'d [u8]) -> Result<&'d [u8], Fault> {
+        while !data.is_empty() {
+            match self.socket.try_send(data).map_err(|error| self.send_fault(error))? {
+                Some(n) => data = &data[n..],
+                None => break,
+            }
+        }
+        Ok(data)
+    }
+
+    async fn write_plain(&self, mut data: &[u8]) -> Result<(), Fault> {
+        loop {
+            data = self.try_write_plain(data)?;
+            if data.is_empty() {
+                return Ok(());
+            }
+            self.writable().await?;
+        }
     }
 
     /// Sends `data` without TLS on a stream whose handshake has shown that the client speaks none.
     pub async fn write_past_tls(&self, data: &[u8]) -> Result<(), Fault> {
         self.write_plain(data).await
-    }
-
-    async fn write_plain(&self, mut data: &[u8]) -> Result<(), Fault> {
-        while !data.is_empty() {
-            match self.socket.try_send(data).map_err(|error| self.send_fault(error))? {
-                Some(n) => data = &data[n..],
-                None => self.writable().await?,
-            }
-        }
-        Ok(())
     }
 
     /// Sends several pieces in one call where the kernel takes them; plain streams only.
@@ -239,30 +275,31 @@ impl Stream {
         for piece in pieces {
             let left = piece.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(piece.len());
-            self.write_plain(left).await?;
+            if !left.is_empty() {
+                Box::pin(self.write_plain(left)).await?;
+            }
         }
         Ok(())
     }
 
-    /// Sends what TLS has queued.
-    async fn flush(&self) -> Result<(), Fault> {
-        let Some(tls) = &self.tls else { return Ok(()) };
-        loop {
-            {
-                let outgoing = &mut tls.borrow_mut().outgoing;
-                while !outgoing.is_empty() {
-                    match self.socket.try_send(outgoing.data()) {
-                        Ok(Some(n)) => outgoing.consume(n),
-                        Ok(None) => break,
-                        Err(error) => return Err(self.send_fault(error)),
-                    }
-                }
-                if outgoing.is_empty() {
-                    return Ok(());
-                }
+    /// Sends what TLS has queued; true when all of it is gone.
+    fn try_flush(&self) -> Result<bool, Fault> {
+        let Some(tls) = &self.tls else { return Ok(true) };
+        let outgoing = &mut tls.borrow_mut().outgoing;
+        while !outgoing.is_empty() {
+            match self.socket.try_send(outgoing.data()).map_err(|error| self.send_fault(error))? {
+                Some(n) => outgoing.consume(n),
+                None => return Ok(false),
             }
+        }
+        Ok(true)
+    }
+
+    async fn flush(&self) -> Result<(), Fault> {
+        while !self.try_flush()? {
             self.writable().await?;
         }
+        Ok(())
     }
 
     /// Ends our direction: close_notify where there is TLS, then the end of the stream.
@@ -271,7 +308,9 @@ impl Stream {
             let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
             session.send_close_notify(incoming.data_mut(), outgoing);
         }
-        self.flush().await?;
+        if !self.try_flush()? {
+            Box::pin(self.flush()).await?;
+        }
         self.socket.shutdown_write();
         Ok(())
     }
@@ -297,7 +336,7 @@ impl Stream {
         let mut thrown = 0;
         let mut bin = Buf::new();
         while thrown < LINGER_BYTES_MAX {
-            if self.readable(|| false).await.is_err() {
+            if self.watch.wait(pin!(self.socket.readable())).await.is_err() {
                 return;
             }
             match self.receive(&mut bin) {
@@ -319,13 +358,9 @@ impl Stream {
         self.socket.has_input()
     }
 
-    async fn readable(&self, gone: impl Fn() -> bool) -> Result<(), Fault> {
-        // An error of the readiness itself shows again, in words, at the receive that follows.
-        self.watch.wait_unless(self.socket.readable(), gone).await.map(|_| ())
-    }
-
     async fn writable(&self) -> Result<(), Fault> {
-        let wait = self.watch.wait(self.socket.writable());
+        let mut writable = pin!(self.socket.writable());
+        let wait = self.watch.wait(writable.as_mut());
         match self.watch.stage() {
             // One deadline for the whole step, whichever direction it waits for.
             Stage::Handshake | Stage::Tunnel => wait.await.map(|_| ()),

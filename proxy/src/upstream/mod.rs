@@ -3,6 +3,7 @@
 pub mod pool;
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::config::UpstreamAddress;
@@ -29,7 +30,7 @@ pub async fn connect(
                 UpstreamAddress::Unix(path) => Socket::connect_unix(path).await,
             }
         };
-        match watch.wait(attempt).await? {
+        match watch.wait(pin!(attempt)).await? {
             Ok(socket) => {
                 let stream = Stream::new(socket, watch, Side::Upstream, send_limit);
                 return Ok((stream, address.clone()));
