@@ -37,9 +37,9 @@ pub struct Tunnel {
 }
 
 /// Runs the tunnel to its end, and logs it.
-pub async fn run(tunnel: Box<Tunnel>) {
-    let mut tunnel = tunnel;
-    let Tunnel { client, upstream, from_client, from_upstream, idle, record, .. } = &mut *tunnel;
+pub async fn run(mut tunnel: Box<Tunnel>) {
+    let Tunnel { worker, identity, client, upstream, from_client, from_upstream, idle, record, .. } =
+        &mut *tunnel;
     client.watch.enter(Stage::Tunnel, *idle);
     upstream.watch.enter(Stage::Tunnel, *idle);
     let moved = Cell::new(0);
@@ -53,9 +53,9 @@ pub async fn run(tunnel: Box<Tunnel>) {
     .await;
     if let Err(fault) = end {
         client.abandon();
-        log_fault(&tunnel.worker, &tunnel.identity, &tunnel.record, &ordinary(fault));
+        log_fault(worker, identity, record, &ordinary(fault));
     }
-    log_access(&tunnel.worker, &tunnel.identity, &tunnel.record);
+    log_access(worker, identity, record);
 }
 
 /// Polls both directions until both have ended, or one has failed. They stay in the caller's frame: moved into this
