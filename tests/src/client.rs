@@ -140,7 +140,11 @@ impl Client {
 
     /// Sends bytes below TLS.
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.try_send_raw(bytes).unwrap();
+    }
+
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     /// Receives bytes below TLS, at least one unless the connection ended.
@@ -218,9 +222,24 @@ impl Client {
     /// Whether nothing comes, not even an end, for `span`.
     pub fn is_quiet_for(&mut self, span: Duration) -> bool {
         self.stream.set_read_timeout(Some(span)).unwrap();
-        let mut byte = [0];
+        let mut chunk = [0; 1024];
         let quiet = self.buffer.is_empty()
-            && matches!(self.stream.peek(&mut byte), Err(error) if is_timeout(&error));
+            && self.end.is_none()
+            && loop {
+                let Some(session) = &mut self.tls else {
+                    break matches!(self.stream.peek(&mut chunk), Err(error) if is_timeout(&error));
+                };
+                match session.read_tls(&mut self.stream) {
+                    Err(error) if is_timeout(&error) => break true,
+                    Err(_) | Ok(0) => break false,
+                    Ok(_) => {}
+                }
+                // Tickets come unasked and are nothing of the stream.
+                let Ok(state) = session.process_new_packets() else { break false };
+                if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() {
+                    break false;
+                }
+            };
         self.stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
         quiet
     }
@@ -266,22 +285,14 @@ impl Client {
     /// Receives some TLS records; `Err` when the connection ended or what came is wrong.
     fn receive_records(&mut self) -> Result<(), End> {
         let session = self.tls.as_mut().expect("a TLS connection");
-        if let Err(error) = session.read_tls(&mut self.stream) {
-            return Err(reset_or_panic(&error));
+        let len = session.read_tls(&mut self.stream).map_err(|error| reset_or_panic(&error))?;
+        if let Err(error) = session.process_new_packets() {
+            // The alert is for sheen's log; it may be gone already.
+            let _ = self.flush_tls();
+            return Err(End::Tls(error.to_string()));
         }
-        let state = match session.process_new_packets() {
-            Ok(state) => state,
-            Err(error) => {
-                // The alert is for sheen's log; it may be gone already.
-                let _ = self.flush_tls();
-                return Err(End::Tls(error.to_string()));
-            }
-        };
-        let ended = session.is_handshaking() && !session.wants_read() && !session.wants_write();
-        if ended || (session.is_handshaking() && state.peer_has_closed()) {
-            return Err(End::Truncated);
-        }
-        Ok(())
+        // After the handshake the session itself tells a truncation from an end.
+        if len == 0 && session.is_handshaking() { Err(End::Truncated) } else { Ok(()) }
     }
 
     fn ended(&mut self, end: End) -> End {

@@ -74,8 +74,7 @@ const WRONG: &[(&str, &str)] = &[
 #[test]
 fn a_huge_extension_and_a_huge_trailer_section_are_refused() {
     let app = Upstream::start(|conn| {
-        conn.head();
-        assert!(conn.try_request().is_err() || conn.rest().is_empty());
+        assert!(!matches!(conn.try_request(), Ok(Some(_))), "a whole request");
     });
     let sheen = Setup::to(&app).start();
     let extension = format!("3;a={}\r\nabc\r\n0\r\n\r\n", "x".repeat(64 << 10));

@@ -63,11 +63,11 @@ fn a_head_may_have_as_many_fields_as_configured() {
 #[test]
 fn a_target_may_have_as_many_bytes_as_configured() {
     let app = Upstream::ok("ok");
-    let sheen = Setup::to(&app).limits("request_target_bytes = 1000").start();
+    let sheen = Setup::to(&app).limits("request_target_bytes = 1024").start();
     let with =
         |len: usize| format!("GET /{} HTTP/1.1\r\nHost: app.test\r\n\r\n", "x".repeat(len - 1));
-    assert_eq!(status(&sheen, &with(1000)), 200);
-    assert_eq!(status(&sheen, &with(1001)), 414);
+    assert_eq!(status(&sheen, &with(1024)), 200);
+    assert_eq!(status(&sheen, &with(1025)), 414);
     assert_eq!(status(&sheen, &with(30_000)), 414);
     assert_eq!(status(&sheen, &with(300_000)), 414);
 }

@@ -195,7 +195,7 @@ fn a_client_that_leaves_within_a_head_is_no_fault() {
         client.send(part);
         client.close_notify();
         let (bytes, end) = client.rest();
-        assert_eq!(end, End::Clean, "{part:?} {}", String::from_utf8_lossy(&bytes));
+        assert!(bytes.is_empty() && end != End::Reset, "{part:?} {end:?}");
         let mut client = sheen.client();
         client.send(part);
         drop(client);

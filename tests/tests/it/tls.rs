@@ -88,11 +88,6 @@ fn the_hybrid_group_is_chosen_when_offered() {
     let mut client = sheen.client();
     let group = client.session().negotiated_key_exchange_group().unwrap().name();
     assert_eq!(group, NamedGroup::X25519MLKEM768);
-    let hybrid_last: Vec<_> = Offer::default().groups.into_iter().rev().collect();
-    let config = Offer { groups: hybrid_last, ..Offer::default() }.config();
-    let mut client = connect(&sheen, &config).unwrap();
-    let group = client.session().negotiated_key_exchange_group().unwrap().name();
-    assert_eq!(group, NamedGroup::X25519MLKEM768);
 }
 
 #[test]

@@ -21,9 +21,8 @@ fn closed_port() -> u16 {
 fn an_app_that_is_not_there_is_a_502_that_a_person_understands() {
     let sheen = Setup::to_address(&format!("127.0.0.1:{}", closed_port())).start();
     sheen.expect_log("while connecting to upstream");
-    let mut client = sheen.client();
     for _ in 0..2 {
-        let answer = client.get(NAME, "/");
+        let answer = sheen.client().get(NAME, "/");
         assert_eq!(answer.status(), 502);
         assert!(answer.text().contains("The app is not answering"), "{}", answer.text());
         assert!(answer.field("content-type").unwrap().starts_with("text/html"));
@@ -39,11 +38,10 @@ fn an_app_that_comes_back_is_found_at_once() {
     let port = closed_port();
     let sheen = Setup::to_address(&format!("127.0.0.1:{port}")).start();
     sheen.expect_log("while connecting to upstream");
-    let mut client = sheen.client();
-    assert_eq!(client.get(NAME, "/").status(), 502);
+    assert_eq!(sheen.client().get(NAME, "/").status(), 502);
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let app = Upstream::start_on(listener, |conn| conn.answer_all(|_| ok("back").into_bytes()));
-    assert_eq!(client.get(NAME, "/").text(), "back");
+    assert_eq!(sheen.client().get(NAME, "/").text(), "back");
     assert_eq!(app.connections(), 1);
 }
 
@@ -218,9 +216,9 @@ const WRONG: &[&str] = &[
 fn an_answer_that_is_none_is_a_502() {
     let mut wrong = Vec::new();
     for answer in WRONG {
-        let app = Upstream::start(|conn| {
+        let app = Upstream::start(move |conn| {
             conn.request();
-            conn.send(answer);
+            conn.send(*answer);
         });
         let sheen = Setup::to(&app).start();
         let mut client = sheen.client();
