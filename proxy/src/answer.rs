@@ -137,7 +137,7 @@ impl Exchange<'_> {
         let scratch = &mut *self.worker.scratch.borrow_mut();
         scratch.clear();
         let raw = &buf.data()[..head_len];
-        let mut table = Table::new();
+        let mut table = Table::default();
         let head = parse_answer(raw, &mut table).map_err(|refusal| self.refused(refusal))?;
         let translated = match head.status {
             101 => {

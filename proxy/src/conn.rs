@@ -101,7 +101,7 @@ impl Connection {
             client: Stream::new(socket, worker.registry.watch(), Side::Client, send_limit),
             identity: Rc::new(identity),
             input: Buf::new(),
-            record: Record::new(),
+            record: Record::default(),
             permit,
             live: Live::new(&worker),
             snapshot,

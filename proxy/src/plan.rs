@@ -95,7 +95,7 @@ pub fn plan(
     let line = &raw[..memchr::memchr(b'\r', raw).unwrap_or(raw.len())];
     request.set(line, b"", b"", b"");
 
-    let mut table = Table::new();
+    let mut table = Table::default();
     let head = head::parse_request(raw, &mut table, limits)?;
     let of = |name| head.fields.first(name).unwrap_or_default();
     request.set(line, of(Name::Host), of(Name::Referer), of(Name::UserAgent));

@@ -20,8 +20,8 @@ pub struct Record {
     pub upstream: RefCell<Option<UpstreamAddress>>,
 }
 
-impl Record {
-    pub fn new() -> Self {
+impl Default for Record {
+    fn default() -> Self {
         Self {
             request: log::Request::default(),
             begun: Instant::now(),
@@ -31,7 +31,9 @@ impl Record {
             upstream: RefCell::new(None),
         }
     }
+}
 
+impl Record {
     /// Begins the next exchange.
     pub fn begin(&mut self) {
         self.request.clear();

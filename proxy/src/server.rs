@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -55,8 +56,7 @@ pub fn run(config: Config, reload: Reload) -> Result<(), StartError> {
         }
     });
     announce("ready");
-    server.until_the_end(&reload);
-    Ok(())
+    server.until_the_end(&reload)
 }
 
 /// Whether the certificates of a configuration can be used: what `-t` checks beyond the file itself.
@@ -157,7 +157,8 @@ impl Server {
         }
     }
 
-    fn until_the_end(&mut self, reload: &Reload) {
+    /// Errors: no worker is left, and nobody asked for that.
+    fn until_the_end(&mut self, reload: &Reload) -> Result<(), StartError> {
         let mut draining: Option<Instant> = None;
         let mut running = self.workers.len();
         while running > 0 {
@@ -207,7 +208,11 @@ impl Server {
                 let _ = thread.join();
             }
         }
+        if draining.is_none() {
+            return Err("no worker is left".to_owned().into());
+        }
         announce("stopped");
+        Ok(())
     }
 
     fn order_all(&self, order: impl Fn() -> Order) {
@@ -318,8 +323,7 @@ fn development_source(
 ) -> Result<Source, certstore::Problem> {
     let files = development::ensure(&development::state_dir(), &names)?;
     notes.push(format!(
-        "[warn] using a development certificate: browsers warn until they trust {}; \
-         for the public give --cert and --key, or `certificates` in the configuration",
+        "the development certificate is signed by {}: browsers that trust it do not warn",
         files.ca_cert.display()
     ));
     Ok(Source { cert: files.cert, key: files.key, names, default })
@@ -461,7 +465,7 @@ fn start_workers(
             bell,
             tick: tick(&config.limits),
         };
-        let core = pinned.then(|| cores[number]);
+        let core = cores.get(number).copied().filter(|_| pinned);
         let events = events.clone();
         let thread = std::thread::Builder::new()
             .name(format!("sheen-{number}"))
@@ -469,7 +473,12 @@ fn start_workers(
                 if let Some(core) = core {
                     crate::io::cpu::pin(core);
                 }
-                let error = worker::run(start).err();
+                // The other workers go on: the kernel gives them the connections of this one.
+                let run = AssertUnwindSafe(|| worker::run(start));
+                let error = match panic::catch_unwind(run) {
+                    Ok(result) => result.err(),
+                    Err(_) => Some(io::Error::other("it panicked; please report this as a bug")),
+                };
                 let _ = events.send(Event::WorkerEnded { number, error });
             })
             .map_err(failed)?;

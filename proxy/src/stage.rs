@@ -172,9 +172,8 @@ impl Registry {
 impl Entry {
     fn fire(&self, interrupt: Interrupt) {
         // A cut stays; a deadline or a drain concerns only a wait that is pending.
-        if interrupt == Interrupt::Cut {
-            self.interrupt.set(Some(interrupt));
-        } else if self.waits.get() > 0 && self.interrupt.get().is_none() {
+        let pending = self.waits.get() > 0 && self.interrupt.get().is_none();
+        if pending || interrupt == Interrupt::Cut {
             self.interrupt.set(Some(interrupt));
         }
         self.wake();
@@ -323,6 +322,10 @@ mod tests {
         Registry::new(Duration::from_millis(100))
     }
 
+    async fn forever(watch: &Watch) -> Result<(), Fault> {
+        watch.wait(pin!(pending())).await
+    }
+
     fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
@@ -332,7 +335,7 @@ mod tests {
         let registry = registry();
         let watch = registry.watch();
         watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
-        let mut wait = pin!(watch.wait(pin!(pending::<()>())));
+        let mut wait = pin!(forever(&watch));
         assert!(poll_once(wait.as_mut()).is_pending());
         registry.sweep(1_000);
         assert!(poll_once(wait.as_mut()).is_pending(), "one tick late at most, never early");
@@ -351,7 +354,7 @@ mod tests {
         registry.sweep(5_000);
         registry.interrupt_idle();
         watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
-        let mut wait = pin!(watch.wait(pin!(pending::<()>())));
+        let mut wait = pin!(forever(&watch));
         assert!(poll_once(wait.as_mut()).is_pending());
     }
 
@@ -361,8 +364,8 @@ mod tests {
         let (idle, busy) = (registry.watch(), registry.watch());
         idle.enter(Stage::KeepAlive, Duration::from_secs(60));
         busy.enter(Stage::ReadAnswerHead, Duration::from_secs(60));
-        let mut idle_wait = pin!(idle.wait(pin!(pending::<()>())));
-        let mut busy_wait = pin!(busy.wait(pin!(pending::<()>())));
+        let mut idle_wait = pin!(forever(&idle));
+        let mut busy_wait = pin!(forever(&busy));
         assert!(poll_once(idle_wait.as_mut()).is_pending());
         assert!(poll_once(busy_wait.as_mut()).is_pending());
         registry.interrupt_idle();
@@ -370,7 +373,7 @@ mod tests {
         assert!(poll_once(busy_wait.as_mut()).is_pending());
         registry.interrupt_all();
         assert!(poll_once(busy_wait.as_mut()).is_ready());
-        let mut late = pin!(busy.wait(pin!(pending::<()>())));
+        let mut late = pin!(forever(&busy));
         assert!(poll_once(late.as_mut()).is_ready(), "a wait that begins after the cut ends too");
     }
 

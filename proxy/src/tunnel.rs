@@ -38,8 +38,9 @@ pub struct Tunnel {
 
 /// Runs the tunnel to its end, and logs it.
 pub async fn run(mut tunnel: Box<Tunnel>) {
-    let Tunnel { worker, identity, client, upstream, from_client, from_upstream, idle, record, .. } =
-        &mut *tunnel;
+    let Tunnel {
+        worker, identity, client, upstream, from_client, from_upstream, idle, record, ..
+    } = &mut *tunnel;
     client.watch.enter(Stage::Tunnel, *idle);
     upstream.watch.enter(Stage::Tunnel, *idle);
     let moved = Cell::new(0);

@@ -3,7 +3,7 @@
 //! RFC 9112 section 6. What two parsers could read in two ways is refused, never repaired: that is
 //! where request smuggling comes from.
 
-use super::head::{AnswerHead, Fields, RequestHead, Version, tokens};
+use super::head::{AnswerHead, Fields, Repeated, RequestHead, Version, tokens};
 use super::name::Name;
 use crate::fault::Refusal;
 
@@ -83,7 +83,7 @@ fn content_length(fields: &Fields<'_, '_>) -> Result<Option<u64>, Refusal> {
     let value = match fields.only(Name::ContentLength) {
         Ok(None) => return Ok(None),
         Ok(Some(value)) => value,
-        Err(()) => return Err(Refusal::bad_request("several Content-Length fields")),
+        Err(Repeated) => return Err(Refusal::bad_request("several Content-Length fields")),
     };
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::bad_request("Content-Length is not a number"));
@@ -106,7 +106,7 @@ mod tests {
 
     fn request_length(fields: &str) -> Result<Length, u16> {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let mut table = Table::new();
+        let mut table = Table::default();
         let head = parse_request(head.as_bytes(), &mut table, &Limits::default());
         head.and_then(|head| request(&head)).map_err(|refusal| refusal.status)
     }
@@ -114,7 +114,7 @@ mod tests {
     fn answer_length(status: u16, fields: &str, to_head: bool) -> Result<Length, u16> {
         let head = format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
         assert_eq!(Search::default().find(head.as_bytes()), Ok(Some(head.len())));
-        let mut table = Table::new();
+        let mut table = Table::default();
         let head = parse_answer(head.as_bytes(), &mut table);
         head.and_then(|head| answer(&head, to_head)).map_err(|refusal| refusal.status)
     }

@@ -17,8 +17,8 @@ pub struct Table<'b> {
     fields: [MaybeUninit<Header<'b>>; FIELDS_MAX],
 }
 
-impl<'b> Table<'b> {
-    pub const fn new() -> Self {
+impl Default for Table<'_> {
+    fn default() -> Self {
         Self { fields: [const { MaybeUninit::uninit() }; FIELDS_MAX] }
     }
 }
@@ -81,11 +81,11 @@ impl<'t, 'b> Fields<'t, 'b> {
         self.names[..self.fields.len()].contains(&name)
     }
 
-    /// The only field of that name: `Err` when there are several.
-    pub fn only(&self, name: Name) -> Result<Option<&'b [u8]>, ()> {
+    /// The only field of that name.
+    pub fn only(&self, name: Name) -> Result<Option<&'b [u8]>, Repeated> {
         let mut all = self.all(name);
         let first = all.next();
-        if all.next().is_some() { Err(()) } else { Ok(first) }
+        if all.next().is_some() { Err(Repeated) } else { Ok(first) }
     }
 
     /// True when the comma-separated list in the fields of that name has `token`.
@@ -93,6 +93,10 @@ impl<'t, 'b> Fields<'t, 'b> {
         self.all(name).flat_map(tokens).any(|word| word.eq_ignore_ascii_case(token))
     }
 }
+
+/// A field that may stand in a head once stands there several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated;
 
 /// The words of a comma-separated list, RFC 9110 section 5.6.1; empty ones are skipped.
 pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {

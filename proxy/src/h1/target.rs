@@ -2,7 +2,7 @@
 //!
 //! RFC 9112 section 3.2, RFC 9110 section 7.2.
 
-use super::head::{RequestHead, Version};
+use super::head::{Repeated, RequestHead, Version};
 use super::name::Name;
 use crate::fault::Refusal;
 
@@ -32,7 +32,7 @@ impl<'b> Target<'b> {
                 ));
             }
             Ok(None) => None,
-            Err(()) => return Err(Refusal::bad_request("client sent duplicate host header")),
+            Err(Repeated) => return Err(Refusal::bad_request("client sent duplicate host header")),
         };
         let (authority, path_and_query) = split(head)?;
         // The target's authority wins over Host; Host must be right all the same.
@@ -124,7 +124,7 @@ mod tests {
 
     fn check(head: &str, expected: Result<(&str, Option<u16>, &str), u16>) {
         let text = head.replace('|', "\r\n") + "\r\n\r\n";
-        let mut table = Table::new();
+        let mut table = Table::default();
         let target = parse_request(text.as_bytes(), &mut table, &Limits::default())
             .and_then(|head| Target::of(&head));
         let found =

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::framing::Length;
-use super::head::{AnswerHead, RequestHead, Version};
+use super::head::{AnswerHead, Repeated, RequestHead, Version};
 use super::name::Name;
 use crate::fault::Refusal;
 
@@ -39,7 +39,7 @@ impl Upgrade {
             Ok(Some(_)) => {
                 return Err(Refusal { status: 426, words: "websocket version is not 13" });
             }
-            Ok(None) | Err(()) => {
+            Ok(None) | Err(Repeated) => {
                 return Err(Refusal::bad_request("websocket upgrade without one version"));
             }
         }

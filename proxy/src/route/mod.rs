@@ -66,6 +66,8 @@ impl Routes {
     pub fn index(&self, host: &str) -> usize {
         let mut lower = [0; HOST_BYTES_MAX];
         let host = host.strip_suffix('.').unwrap_or(host);
+        // Names have IPv6 addresses without the brackets of a Host field.
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let Some(lower) = lower.get_mut(..host.len()) else {
             return 0;
         };
@@ -139,7 +141,7 @@ mod tests {
             names = ["first.example"]
             to = "127.0.0.1:1"
             [[site]]
-            names = ["a.example", "*.b.example"]
+            names = ["a.example", "*.b.example", "::1"]
             [[site.location]]
             prefix = "/"
             to = "127.0.0.1:2"
@@ -158,6 +160,7 @@ mod tests {
             ("A.Example", 1),
             ("a.example.", 1),
             ("x.b.example", 1),
+            ("[::1]", 1),
             ("x.y.b.example", 0),
             ("b.example", 0),
             ("unknown", 0),

@@ -154,16 +154,17 @@ impl Session {
         }
     }
 
-    /// After a failure rustls still hands out the alert that tells the peer.
+    /// After a failure rustls still hands out what it had queued, the alert last. It must not be asked for more: it
+    /// would go through the input again, and fail again.
     fn collect_alert(&mut self, rest: &mut [u8], out: &mut Buf) {
         loop {
+            let before = out.len();
             let UnbufferedStatus { state, .. } = self.rustls.process_tls_records(rest);
-            match state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(out, |space| data.encode(space));
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(_) | Err(_) => return,
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };
+            encode(out, |space| data.encode(space));
+            let record_type = out.data().get(before);
+            if !matches!(record_type, Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE))) {
+                return;
             }
         }
     }
@@ -188,5 +189,163 @@ const RECORD_BYTES: usize = 16384;
 /// Header 5, explicit nonce 8 (TLS 1.2), content type 1 (TLS 1.3), tag 16; rounded up.
 const RECORD_OVERHEAD: usize = 32;
 const ALERT_ROOM: usize = 64;
+/// Record types, RFC 8446 section 5.1.
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const HANDSHAKE: u8 = 22;
 /// First guess for a handshake message.
 const HANDSHAKE_ROOM: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore};
+
+    use super::*;
+
+    /// A session and a client whose handshake is done.
+    struct Pair {
+        session: Session,
+        client: ClientConnection,
+        incoming: Buf,
+        plain: Buf,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+            let cert = CertificateDer::from(key.cert.der().to_vec());
+            let private =
+                PrivateKeyDer::from_pem_slice(key.signing_key.serialize_pem().as_bytes()).unwrap();
+            let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+            provider.cipher_suites =
+                vec![rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
+            let provider = Arc::new(provider);
+            let server = ServerConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![cert.clone()], private)
+                .unwrap();
+            let mut roots = RootCertStore::empty();
+            roots.add(cert).unwrap();
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            config.enable_secret_extraction = true;
+            let name = ServerName::try_from("localhost").unwrap();
+            let client = ClientConnection::new(Arc::new(config), name).unwrap();
+            let session = Session::new(Arc::new(server)).unwrap();
+            let mut pair = Self { session, client, incoming: Buf::new(), plain: Buf::new() };
+            while pair.session.is_handshaking() || pair.client.is_handshaking() {
+                pair.exchange();
+            }
+            pair
+        }
+
+        /// Carries bytes both ways once.
+        fn exchange(&mut self) {
+            let mut flight = Vec::new();
+            while self.client.wants_write() {
+                self.client.write_tls(&mut flight).unwrap();
+            }
+            let out = self.receive(&flight).unwrap();
+            self.deliver(&out);
+        }
+
+        fn receive(&mut self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+            let mut out = Buf::new();
+            self.incoming.extend(ciphertext);
+            let (data, plain) = (self.incoming.data_mut(), &mut self.plain);
+            let received = self.session.receive(data, plain, &mut out)?;
+            self.incoming.consume(received.consumed);
+            Ok(out.data().to_vec())
+        }
+
+        fn send(&mut self, plain: &[u8]) -> Vec<u8> {
+            let mut out = Buf::new();
+            self.session.send(self.incoming.data_mut(), plain, &mut out).unwrap();
+            out.data().to_vec()
+        }
+
+        fn deliver(&mut self, mut ciphertext: &[u8]) -> Vec<u8> {
+            let mut plain = Vec::new();
+            while !ciphertext.is_empty() {
+                self.client.read_tls(&mut ciphertext).unwrap();
+                self.client.process_new_packets().unwrap();
+                let _ = self.client.reader().read_to_end(&mut plain);
+            }
+            plain
+        }
+    }
+
+    #[test]
+    fn bytes_go_both_ways_however_they_are_cut() {
+        let mut pair = Pair::new();
+        let data: Vec<u8> = (0..40_000u32).map(|i| i as u8).collect();
+        pair.client.writer().write_all(&data).unwrap();
+        let mut flight = Vec::new();
+        while pair.client.wants_write() {
+            pair.client.write_tls(&mut flight).unwrap();
+        }
+        for piece in flight.chunks(997) {
+            pair.receive(piece).unwrap();
+        }
+        assert_eq!(pair.plain.data(), &data[..]);
+        assert!(pair.incoming.is_empty());
+        let ciphertext = pair.send(&data);
+        assert_eq!(pair.deliver(&ciphertext), data);
+    }
+
+    #[test]
+    fn a_key_update_is_answered() {
+        let mut pair = Pair::new();
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.exchange();
+        let ciphertext = pair.send(b"after");
+        assert_eq!(pair.deliver(&ciphertext), b"after");
+    }
+
+    // invariant 6
+    #[test]
+    fn half_a_handshake_message_does_not_disturb_what_we_send() {
+        let mut pair = Pair::new();
+        let client = std::mem::replace(&mut pair.client, Pair::new().client);
+        let (sequence, secrets) = client.dangerous_extract_secrets().unwrap().tx;
+        let ConnectionTrafficSecrets::Aes128Gcm { key, iv } = secrets else { panic!("not GCM") };
+        // The first two bytes of a KeyUpdate, as a record of their own.
+        let mut record = vec![24, 0, 22];
+        let header = [23, 3, 3, 0, record.len() as u8 + 16];
+        let mut nonce = [0; 12];
+        nonce.copy_from_slice(iv.as_ref());
+        for (byte, counter) in nonce[4..].iter_mut().zip(sequence.to_be_bytes()) {
+            *byte ^= counter;
+        }
+        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key.as_ref()).unwrap());
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        key.seal_in_place_append_tag(nonce, Aad::from(header), &mut record).unwrap();
+        let before = pair.plain.len();
+        pair.receive(&[&header[..], &record].concat()).unwrap();
+        assert_eq!(pair.plain.len(), before);
+        assert!(!pair.incoming.is_empty(), "rustls keeps its place in what is unconsumed");
+        assert!(!pair.send(b"still here").is_empty());
+        let mut out = Buf::new();
+        pair.session.send_close_notify(pair.incoming.data_mut(), &mut out);
+        assert!(!out.is_empty());
+    }
+
+    #[test]
+    fn garbage_gets_an_alert_and_an_error() {
+        let mut pair = Pair::new();
+        let mut out = Buf::new();
+        let mut garbage = *b"\x17\x03\x03\x00\x20aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        let result = pair.session.receive(&mut garbage, &mut pair.plain, &mut out);
+        assert!(result.is_err());
+        assert!(!out.is_empty(), "the peer is told");
+    }
+}
