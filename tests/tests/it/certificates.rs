@@ -147,6 +147,31 @@ fn a_kubernetes_secret_is_taken_up() {
     });
 }
 
+#[test]
+fn a_folder_put_in_place_of_another_is_taken_up() {
+    let app = Upstream::ok("ok");
+    let root = TempDir::new().unwrap();
+    let live = root.path().join("live");
+    fs::create_dir(&live).unwrap();
+    let files = identity().write(&live, "site");
+    let sheen = serving(&app, files);
+    // The files are away for a moment; sheen may or may not notice.
+    sheen.allow_log("site.");
+    let new = identity();
+    renewed_by(&sheen, &new, || {
+        fs::rename(&live, root.path().join("old")).unwrap();
+        wait::pass(Duration::from_millis(300));
+        let next = root.path().join("next");
+        fs::create_dir(&next).unwrap();
+        new.write(&next, "site");
+        fs::rename(&next, &live).unwrap();
+    });
+    let newer = identity();
+    renewed_by(&sheen, &newer, || {
+        newer.write(&live, "site");
+    });
+}
+
 /// Breaks the pair by `damage`, asserts that the old certificate stays, then mends it.
 fn kept_through(damage: impl FnOnce(&Path, &Path), log: &str) {
     let app = Upstream::ok("ok");
