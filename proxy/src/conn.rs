@@ -323,8 +323,7 @@ impl Connection {
         pooled: bool,
     ) -> Result<(Stream, UpstreamAddress, bool), Fault> {
         let addresses = &forward.upstream.addresses;
-        let idle =
-            if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
+        let idle = if pooled { self.worker.pool.take(addresses) } else { None };
         let (stream, address, reused) = match idle {
             Some((stream, address)) => (stream, address, true),
             None => {

@@ -21,22 +21,16 @@ struct Idle {
 }
 
 impl Pool {
-    /// A connection to one of `addresses`, tried in their order.
+    /// A connection to one of `addresses`, tried in their order, on which the app has neither closed nor sent anything.
     ///
-    /// With `sure`, one on which the app has neither closed nor sent anything, which costs a system call: for
-    /// requests that can't be sent again.
-    pub fn take(
-        &self,
-        addresses: &[UpstreamAddress],
-        sure: bool,
-    ) -> Option<(Stream, UpstreamAddress)> {
+    /// Looking costs a system call. But bytes that nobody asked for would be taken for the next answer, and given
+    /// to somebody else; and a request that can't be repeated must not meet a dead connection.
+    pub fn take(&self, addresses: &[UpstreamAddress]) -> Option<(Stream, UpstreamAddress)> {
         let mut idle = self.idle.borrow_mut();
         for address in addresses {
-            let Some(streams) = idle.get_mut(address) else {
-                continue;
-            };
+            let Some(streams) = idle.get_mut(address) else { continue };
             while let Some(Idle { stream, .. }) = streams.pop() {
-                if !(sure && stream.has_input()) {
+                if !stream.has_input() {
                     return Some((stream, address.clone()));
                 }
             }
