@@ -1,4 +1,7 @@
 //! The process under test: its configuration, its addresses, its log, and how it must end.
+//!
+//! `SHEEN_BIN` names another binary than the workspace's; `SHEEN_TEST_RUNTIME` another rung than `auto`, so that all
+//! scenarios can be run on each.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -145,6 +148,11 @@ impl Setup {
             if !self.top.contains(key) {
                 let _ = writeln!(toml, "{key} = {default}");
             }
+        }
+        if let Ok(runtime) = std::env::var("SHEEN_TEST_RUNTIME")
+            && !self.top.contains("runtime")
+        {
+            let _ = writeln!(toml, "runtime = {runtime:?}");
         }
         let _ = writeln!(toml, "{}\n[tls]\n{}\n[log]\n{}", self.top, self.tls, self.log);
         let _ = writeln!(toml, "[limits]\n{}\n[timeouts]\n{}", self.limits, self.timeouts);
