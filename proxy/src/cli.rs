@@ -22,6 +22,8 @@ pub enum Command {
     Run { config: PathBuf },
     /// Check a configuration file and say so, see [`verdict`].
     Check { config: PathBuf, quiet: bool },
+    /// Check it, and print what is in force.
+    Dump { config: PathBuf },
     /// Run with what the command line says.
     Proxy(Box<ProxyArgs>),
     /// Run in front of the embedded app.
@@ -243,6 +245,9 @@ struct Arguments {
     /// Test the configuration and exit
     #[arg(short = 't')]
     test: bool,
+    /// Test the configuration, print it with every default spelled out, and exit
+    #[arg(short = 'T')]
+    dump: bool,
     /// Say only what is wrong, with -t
     #[arg(short = 'q')]
     quiet: bool,
@@ -291,6 +296,9 @@ fn parse_with(
     }
     if arguments.version {
         return Ok(Command::Version);
+    }
+    if arguments.dump {
+        return Ok(Command::Dump { config: config_or_default(arguments.config) });
     }
     if arguments.test {
         let config = config_or_default(arguments.config);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use sheen::cli::{self, Command};
 use sheen::config::Problem;
+use sheen::config::dump;
 use sheen::config::native::{self, Loaded};
 use sheen::demo;
 use sheen::server::{self, Reload, StartError, announce};
@@ -26,6 +27,13 @@ fn main() -> ExitCode {
         Command::Version => print(&cli::version()),
         Command::VersionLong => print(&cli::version_long()),
         Command::Check { config, quiet } => check(&config, quiet),
+        Command::Dump { config } => {
+            let code = check(&config, false);
+            match native::load(&config) {
+                Ok(loaded) if code == ExitCode::SUCCESS => print(&dump::to_toml(&loaded.config)),
+                _ => code,
+            }
+        }
         Command::Run { config } => {
             let again = config.clone();
             start(native::load(&config), Box::new(move || native::load(&again)))

@@ -14,6 +14,7 @@ pub(crate) mod address;
 mod advice;
 pub(crate) mod check;
 mod draft;
+pub mod dump;
 mod fields;
 mod keys;
 mod names;
