@@ -1,6 +1,13 @@
 //! The upstream's answer on its way to the client: read its head, write the client's, relay the body.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
 use crate::buf::Buf;
+use crate::context::Worker;
 use crate::fault::{Cause, Fault, Refusal, Side};
 use crate::h1::framing::{self, Length};
 use crate::h1::head::{AnswerHead, Search, Table, Version, parse_answer};
@@ -13,7 +20,6 @@ use crate::record::Record;
 use crate::relay::{Body, Half};
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
-use crate::worker::Worker;
 
 /// Both ends and what has been agreed on.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +33,8 @@ pub struct Exchange<'a> {
     /// The whole line, or empty: off, or not over TLS.
     pub hsts: &'a [u8],
     pub record: &'a Record,
+    /// True while the request is still being sent: the time to answer begins after that.
+    pub uploading: &'a Cell<bool>,
 }
 
 /// What both connections are good for after an answer.
@@ -87,7 +95,7 @@ impl Exchange<'_> {
                 head: sent.head,
                 body: &mut sent.body,
                 stage: Stage::ReadAnswerBody,
-                limit: self.limits.timeouts.upstream_answer,
+                limit: self.answer_limit(),
             };
             let result = half.run().await;
             self.record.sent.set(sent.body.passed());
@@ -103,6 +111,38 @@ impl Exchange<'_> {
         }
     }
 
+    /// Relays the answer while the request is still being sent. The answer's end is the end. An upstream that stops
+    /// reading may still have answered, so only the client's faults end the exchange from the upload's side.
+    pub async fn answer_during(
+        &self,
+        upload: impl Future<Output = Result<(), Fault>>,
+        buf: &mut Buf,
+    ) -> Result<Answered, Fault> {
+        self.uploading.set(true);
+        let (mut upload, mut answer) = (pin!(upload), pin!(self.answer(buf)));
+        let mut uploaded: Option<bool> = None;
+        poll_fn(|context| {
+            if uploaded.is_none()
+                && let Poll::Ready(end) = upload.as_mut().poll(context)
+            {
+                uploaded = match end {
+                    Ok(()) => Some(true),
+                    Err(fault) if fault.side == Side::Client => return Poll::Ready(Err(fault)),
+                    Err(_) => Some(false),
+                };
+                self.uploading.set(false);
+                self.upstream.watch.postpone(self.answer_limit());
+            }
+            let Poll::Ready(end) = answer.as_mut().poll(context) else { return Poll::Pending };
+            Poll::Ready(end.map(|answered| match uploaded {
+                Some(true) => answered,
+                // What is left of the request stands in the way of the next one, on both sides.
+                Some(false) | None => Answered::Whole { keep_client: false, keep_upstream: false },
+            }))
+        })
+        .await
+    }
+
     /// Waits for a whole head at the front of `buf`.
     async fn read_head(&self, buf: &mut Buf) -> Result<usize, Fault> {
         let watch = &self.upstream.watch;
@@ -116,7 +156,7 @@ impl Exchange<'_> {
             if let Some(head_len) = found {
                 return Ok(head_len);
             }
-            watch.enter(Stage::ReadAnswerHead, self.limits.timeouts.upstream_answer);
+            watch.enter(Stage::ReadAnswerHead, self.answer_limit());
             watch.set_probing(true);
             match self.upstream.read_unless(buf, || self.client.peer_closed()).await? {
                 Input::Data => {}
@@ -130,6 +170,11 @@ impl Exchange<'_> {
                 }
             }
         }
+    }
+
+    /// While the client uploads it is the client that is waited for, with deadlines of its own.
+    fn answer_limit(&self) -> Duration {
+        if self.uploading.get() { Duration::MAX } else { self.limits.timeouts.upstream_answer }
     }
 
     /// Puts the client's head in the place of the upstream's.
@@ -190,8 +235,11 @@ impl Exchange<'_> {
             Length::Chunked | Length::UntilClose if chunks => OutgoingBody::Chunked,
             Length::Chunked | Length::UntilClose => OutgoingBody::UntilClose,
         };
-        let keep_client =
-            keep_alive && body != OutgoingBody::UntilClose && !self.worker.is_draining();
+        // The rest of an upload that is answered early stands in the way of another request.
+        let keep_client = keep_alive
+            && !self.uploading.get()
+            && body != OutgoingBody::UntilClose
+            && !self.worker.is_draining();
         let keep_upstream = length != Length::UntilClose
             && self.upgrade == Upgrade::None
             && match head.version {

@@ -5,34 +5,31 @@
 //!                                                        '-> tunnel (a task of its own)
 //! ```
 
-use std::future::poll_fn;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use crate::admission::Permit;
 use crate::answer::{Answered, Exchange};
 use crate::buf::Buf;
 use crate::config::UpstreamAddress;
+use crate::context::{Live, Snapshot, Worker};
 use crate::fault::{Cause, Closed, Fault, Refusal, Side};
 use crate::h1::head::{Search, leading_empty_lines};
 use crate::h1::websocket::Upgrade;
 use crate::io::runtime;
 use crate::io::socket::Socket;
 use crate::limits::LINGER;
-use crate::log::{self, Access};
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
-use crate::record::Record;
+use crate::record::{Identity, Record, log_access, log_fault};
 use crate::redirect::Location;
 use crate::relay::Half;
 use crate::respond;
 use crate::stage::{Interrupt, Stage};
-use crate::tls::stream::{Handshake, Input, Stream};
+use crate::tls::stream::{Input, Stream};
 use crate::tunnel::{self, Tunnel};
 use crate::upstream;
-use crate::worker::{Live, Snapshot, Worker};
 
 /// A client's connection and what it has agreed on.
 #[derive(Debug)]
@@ -46,15 +43,6 @@ pub struct Connection {
     record: Record,
     permit: Permit,
     live: Live,
-}
-
-/// Who the client is, for the logs and for the app.
-#[derive(Debug)]
-pub struct Identity {
-    pub number: u64,
-    pub address: Box<str>,
-    pub trusted: std::cell::Cell<bool>,
-    pub handshake: std::cell::OnceCell<Handshake>,
 }
 
 /// How the conversation with a client ends, if not by a fault.
@@ -94,8 +82,8 @@ impl Connection {
         let identity = Identity {
             number,
             address: peer.ip().to_canonical().to_string().into(),
-            trusted: std::cell::Cell::new(false),
-            handshake: std::cell::OnceCell::new(),
+            trusted: Cell::new(false),
+            handshake: OnceCell::new(),
         };
         Self {
             client: Stream::new(socket, worker.registry.watch(), Side::Client, send_limit),
@@ -353,7 +341,9 @@ impl Connection {
             if client.is_tls() { &snapshot.routes.site(terms.site).hsts } else { b"" };
         let limits = &snapshot.limits;
         let upgrade = forward.upgrade;
-        let exchange = Exchange { worker, limits, client, upstream, terms, upgrade, hsts, record };
+        let uploading = &Cell::new(false);
+        let exchange =
+            Exchange { worker, limits, client, upstream, terms, upgrade, hsts, record, uploading };
         if forward.body.is_done() {
             // The head stays in the buffer until the answer is there: it may have to be sent again.
             upstream.write(&input.data()[..forward.head]).await?;
@@ -378,7 +368,7 @@ impl Connection {
             return exchange.answer(from_upstream).await;
         }
         // Most requests have no body or a short one; the two halves at once are put on the heap for the others.
-        Box::pin(both(upload.run(), exchange.answer(from_upstream))).await
+        Box::pin(exchange.answer_during(upload.run(), from_upstream)).await
     }
 
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
@@ -489,66 +479,4 @@ fn between_requests(fault: Fault) -> Result<Closed, Fault> {
         Cause::Closed | Cause::Truncated | Cause::Io(_) => Ok(Closed::ByClient),
         _ => Err(fault),
     }
-}
-
-/// Runs the upload beside the answer; the answer's end is the end. An upstream that stops reading may still have
-/// answered, so only the client's faults end the exchange from the upload's side.
-async fn both(
-    upload: impl Future<Output = Result<(), Fault>>,
-    answer: impl Future<Output = Result<Answered, Fault>>,
-) -> Result<Answered, Fault> {
-    let (mut upload, mut answer) = (pin!(upload), pin!(answer));
-    let mut uploaded: Option<bool> = None;
-    poll_fn(|context| {
-        if uploaded.is_none()
-            && let Poll::Ready(end) = upload.as_mut().poll(context)
-        {
-            uploaded = match end {
-                Ok(()) => Some(true),
-                Err(fault) if fault.side == Side::Client => return Poll::Ready(Err(fault)),
-                Err(_) => Some(false),
-            };
-        }
-        let Poll::Ready(end) = answer.as_mut().poll(context) else {
-            return Poll::Pending;
-        };
-        Poll::Ready(end.map(|answered| match uploaded {
-            Some(true) => answered,
-            // What is left of the request stands in the way of the next one, on both sides.
-            Some(false) | None => Answered::Whole { keep_client: false, keep_upstream: false },
-        }))
-    })
-    .await
-}
-
-/// The access line of an exchange.
-pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
-    worker.log.access(&Access {
-        client: &identity.address,
-        request: &record.request,
-        status: record.status.get(),
-        sent: record.sent.get(),
-        duration: record.begun.elapsed(),
-        upstream: record.upstream.borrow().as_ref(),
-        tls: identity.handshake.get().map(|handshake| handshake.protocol),
-    });
-}
-
-/// The error line of a connection, in nginx's words.
-pub fn log_fault(worker: &Worker, identity: &Identity, record: &Record, fault: &Fault) {
-    let mut words = format!("*{} {fault}, client: {}", identity.number, identity.address);
-    let handshake = identity.handshake.get();
-    if let Some(name) = handshake.and_then(|handshake| handshake.server_name.as_deref()) {
-        words.push_str(&format!(", server: {name}"));
-    }
-    if record.has_request() {
-        words.push_str(&format!(", request: \"{}\"", log::printable(record.request.line())));
-    }
-    if let Some(upstream) = &*record.upstream.borrow() {
-        words.push_str(&format!(", upstream: \"{upstream}\""));
-    }
-    if !record.request.host().is_empty() {
-        words.push_str(&format!(", host: \"{}\"", log::printable(record.request.host())));
-    }
-    worker.log.say(fault.level(), words);
 }

@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod listeners;
 pub mod server;
 
 // -- data plane, from the outside in --
@@ -29,6 +30,7 @@ pub mod worker;
 // -- leaves --
 pub mod admission;
 pub mod buf;
+pub mod context;
 pub mod fault;
 pub mod limits;
 pub mod log;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::acme;
 use crate::buf::Buf;
 use crate::config::{PlainHttp, Upstream};
+use crate::context::Snapshot;
 use crate::fault::Refusal;
 use crate::h1::framing::{self, Length};
 use crate::h1::head::{self, RequestHead, Table, Version};
@@ -19,7 +20,6 @@ use crate::h1::websocket::Upgrade;
 use crate::log;
 use crate::relay::Body;
 use crate::route::{Found, Location, Site, path};
-use crate::worker::Snapshot;
 
 /// What a request asks of its connection, whatever becomes of it.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,8 @@ pub fn plan(
     let target = Target::of(&head)?;
     let length = framing::request(&head)?;
     let upgrade = Upgrade::of(&head, length)?;
-    let path = path::normal(target.path())?;
+    // `OPTIONS *` asks about the server: the app at its root answers.
+    let path = path::normal(if target.path() == "*" { "/" } else { target.path() })?;
 
     let site_index = site_of(&target, context)?;
     let site = context.snapshot.routes.site(site_index);

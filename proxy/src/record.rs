@@ -1,11 +1,13 @@
-//! What the logs will say of one exchange, collected while it runs.
+//! What the logs say of a client and of each exchange: collected while it runs, written at its end.
 
-use std::cell::Cell;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Instant;
 
 use crate::config::UpstreamAddress;
-use crate::log;
+use crate::context::Worker;
+use crate::fault::Fault;
+use crate::log::{self, Access};
+use crate::tls::stream::Handshake;
 
 #[derive(Debug)]
 pub struct Record {
@@ -48,4 +50,45 @@ impl Record {
     pub fn has_request(&self) -> bool {
         !self.request.line().is_empty()
     }
+}
+
+/// Who the client is, for the logs and for the app.
+#[derive(Debug)]
+pub struct Identity {
+    pub number: u64,
+    pub address: Box<str>,
+    pub trusted: Cell<bool>,
+    pub handshake: OnceCell<Handshake>,
+}
+
+/// The access line of an exchange.
+pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
+    worker.log.access(&Access {
+        client: &identity.address,
+        request: &record.request,
+        status: record.status.get(),
+        sent: record.sent.get(),
+        duration: record.begun.elapsed(),
+        upstream: record.upstream.borrow().as_ref(),
+        tls: identity.handshake.get().map(|handshake| handshake.protocol),
+    });
+}
+
+/// The error line of a connection, in nginx's words.
+pub fn log_fault(worker: &Worker, identity: &Identity, record: &Record, fault: &Fault) {
+    let mut words = format!("*{} {fault}, client: {}", identity.number, identity.address);
+    let handshake = identity.handshake.get();
+    if let Some(name) = handshake.and_then(|handshake| handshake.server_name.as_deref()) {
+        words.push_str(&format!(", server: {name}"));
+    }
+    if record.has_request() {
+        words.push_str(&format!(", request: \"{}\"", log::printable(record.request.line())));
+    }
+    if let Some(upstream) = &*record.upstream.borrow() {
+        words.push_str(&format!(", upstream: \"{upstream}\""));
+    }
+    if !record.request.host().is_empty() {
+        words.push_str(&format!(", host: \"{}\"", log::printable(record.request.host())));
+    }
+    worker.log.say(fault.level(), words);
 }

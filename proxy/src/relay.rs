@@ -133,8 +133,10 @@ impl Half<'_> {
             }
             self.from.watch.enter(self.stage, self.limit);
             let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
-            let receiver = self.to;
-            let fault = match self.from.read_unless(self.buf, || receiver.peer_closed()).await? {
+            // An upstream that has ended its side may have answered; a client that has is gone.
+            let client = (self.stage == Stage::ReadAnswerBody).then_some(self.to);
+            let gone = || client.is_some_and(Stream::peer_closed);
+            let fault = match self.from.read_unless(self.buf, gone).await? {
                 Input::Data => continue,
                 Input::End if self.body.end() => {
                     if into_chunks {

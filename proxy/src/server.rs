@@ -1,7 +1,6 @@
 //! The process: sockets, certificates, workers, signals, reload, drain.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,15 +16,17 @@ use signal_hook::iterator::Signals;
 
 use crate::admission::Admission;
 use crate::config::native::Loaded;
-use crate::config::{Config, Level, Listen, Problem, Rung, Runtime};
+use crate::config::{Config, Level, Problem, Rung, Runtime};
+use crate::context::{Shared, Snapshot};
 use crate::io::notify::{self, Ringer};
-use crate::io::{listener, runtime};
+use crate::io::runtime;
 use crate::limits::Limits;
+use crate::listeners::{self, Active, Sockets};
 use crate::log::{self, Log};
 use crate::redirect::Redirect;
 use crate::route::Routes;
 use crate::tls;
-use crate::worker::{self, Bound, Order, Shared, Snapshot, Start};
+use crate::worker::{self, Bound, Order, Start};
 
 /// Makes the configuration anew at every SIGHUP.
 pub type Reload = Box<dyn Fn() -> Result<Loaded, Vec<Problem>>>;
@@ -87,15 +88,6 @@ struct Server {
     inbox: Receiver<Event>,
 }
 
-/// A listener that the workers have.
-#[derive(Debug, Clone)]
-struct Active {
-    key: usize,
-    listen: Listen,
-    /// With the port that the kernel chose where the configuration says 0.
-    address: SocketAddr,
-}
-
 struct Handle {
     orders: Sender<Order>,
     ringer: Ringer,
@@ -111,7 +103,9 @@ impl Server {
         let (store, report) = Store::open(sources).map_err(|problems| emerg(&problems))?;
         let log = Log::open(&config.log).map_err(|error| format!("can't open the log: {error}"))?;
         let mut next_key = 0;
-        let (listeners, sockets) = bind_all(&config, &[], &mut next_key, &mut notes)?;
+        let (listeners, sockets) =
+            listeners::bind_all(&config.listeners, config.workers, &[], &mut next_key, &mut notes)
+                .map_err(StartError)?;
         let ticketer = tickets::ticketer();
         let snapshot = snapshot(&config, &store, &ticketer, &listeners);
         let admission = Admission::new();
@@ -144,7 +138,7 @@ impl Server {
     }
 
     /// Gives each worker the whole list of listeners, with a socket for those that are new.
-    fn hand_out(&self, sockets: Vec<(usize, Vec<TcpListener>)>) {
+    fn hand_out(&self, sockets: Sockets) {
         let mut sockets: Vec<_> =
             sockets.into_iter().map(|(key, sockets)| (key, sockets.into_iter())).collect();
         for worker in &self.workers {
@@ -241,13 +235,13 @@ impl Server {
         let mut notes: Vec<_> = warnings.iter().map(|w| format!("[warn] {w}")).collect();
         let one = |problem: String| vec![problem];
         let sources = sources(&config, &mut notes).map_err(|problem| one(problem.to_string()))?;
-        let (listeners, sockets) = bind_all(
-            &config_with_workers(&config, self.workers.len()),
+        let (listeners, sockets) = listeners::bind_all(
+            &config.listeners,
+            self.workers.len(),
             &self.listeners,
             &mut self.next_key,
             &mut notes,
-        )
-        .map_err(|error| error.0)?;
+        )?;
         let report = self
             .store
             .replace_sources(sources)
@@ -262,7 +256,7 @@ impl Server {
         self.shared.snapshot.store(Arc::new(snapshot));
         set_admission(&self.shared.admission, &config.limits);
         for new in listeners.iter().filter(|l| !self.listeners.iter().any(|old| old.key == l.key)) {
-            notes.push(listening_words(new));
+            notes.push(new.words());
         }
         self.listeners = listeners;
         self.config = config;
@@ -345,74 +339,6 @@ fn snapshot(
         redirect: Redirect::new(https_port),
         trusted_proxies: config.trusted_proxies.clone(),
     }
-}
-
-type Sockets = Vec<(usize, Vec<TcpListener>)>;
-
-/// One socket per worker for each address that is not in `old` already.
-fn bind_all(
-    config: &Config,
-    old: &[Active],
-    next_key: &mut usize,
-    notes: &mut Vec<String>,
-) -> Result<(Vec<Active>, Sockets), StartError> {
-    let (mut active, mut sockets, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-    for listen in &config.listeners {
-        if let Some(known) = old.iter().find(|known| known.listen == *listen) {
-            active.push(known.clone());
-            continue;
-        }
-        match bind(listen.address, config.workers) {
-            Ok((address, bound)) => {
-                *next_key += 1;
-                active.push(Active { key: *next_key, listen: *listen, address });
-                sockets.push((*next_key, bound));
-            }
-            Err(error) if listen.optional && is_without_ipv6(&error) => {
-                notes.push(format!("not listening on {}: {error}", listen.address));
-            }
-            Err(error) => problems.push(bind_words(listen.address, &error)),
-        }
-    }
-    if problems.is_empty() { Ok((active, sockets)) } else { Err(StartError(problems)) }
-}
-
-fn bind(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    // SO_REUSEPORT would let a second sheen steal half of the connections without a word.
-    if address.port() != 0 {
-        drop(listener::bind_alone(address)?);
-    }
-    let first = listener::bind(address)?;
-    let address = first.local_addr()?;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        sockets.push(listener::bind(address)?);
-    }
-    Ok((address, sockets))
-}
-
-fn bind_words(address: SocketAddr, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need root or CAP_NET_BIND_SERVICE; \
-             or listen elsewhere: --listen-https :8443 --listen-http :8080"
-        }
-        io::ErrorKind::AddrInUse => {
-            "another program listens there, perhaps nginx: `ss -ltnp` tells which"
-        }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address: `ip addr` lists them",
-        _ => "check the address",
-    };
-    format!("[emerg] bind() to {address} failed ({error})\n  hint: {hint}")
-}
-
-fn is_without_ipv6(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
-}
-
-fn config_with_workers(config: &Config, workers: usize) -> Config {
-    Config { workers, ..config.clone() }
 }
 
 fn choose_rung(runtime: Runtime, notes: &mut Vec<String>) -> Result<Rung, StartError> {
@@ -543,12 +469,7 @@ fn introduce(
     report.changed.iter().for_each(|change| announce(&change.to_string()));
     report.warnings.iter().for_each(|warning| announce(&format!("[warn] {warning}")));
     notes.iter().for_each(|note| announce(note));
-    listeners.iter().for_each(|active| announce(&listening_words(active)));
-}
-
-fn listening_words(active: &Active) -> String {
-    let scheme = if active.listen.tls { "https" } else { "http" };
-    format!("listening on {scheme}://{}", active.address)
+    listeners.iter().for_each(|active| announce(&active.words()));
 }
 
 /// What the certificate watch, or a reload, has to say.

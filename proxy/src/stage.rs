@@ -214,15 +214,10 @@ impl Watch {
         self.entry.deadline_ms.set(self.registry.now_ms.get().saturating_add(after_ms));
     }
 
-    /// Runs `step` as a stage of its own; afterwards the stage and deadline are again what they were. For a wait that
-    /// may fall into another one on the same end: an answer awaited while the request is still being sent.
-    pub async fn within<F: Future>(&self, stage: Stage, limit: Duration, step: F) -> F::Output {
-        let outer = (self.entry.stage.get(), self.entry.deadline_ms.get());
-        self.enter(stage, limit);
-        let output = step.await;
-        self.entry.stage.set(outer.0);
-        self.entry.deadline_ms.set(outer.1);
-        output
+    /// A watch for a wait that may fall into another one on the same end: a request that is still being sent while
+    /// its answer is awaited.
+    pub fn beside(&self) -> Self {
+        self.registry.watch()
     }
 
     /// Waits for `event` within the step begun by [`Watch::enter`].

@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use crate::admission::Permit;
 use crate::buf::Buf;
-use crate::conn::{Identity, log_access, log_fault};
+use crate::context::{Live, Worker};
 use crate::fault::{Cause, Fault};
-use crate::record::Record;
+use crate::record::{Identity, Record, log_access, log_fault};
 use crate::relay::pump;
 use crate::stage::{Interrupt, Stage};
 use crate::tls::stream::Stream;
-use crate::worker::{Live, Worker};
 
 #[derive(Debug)]
 pub struct Tunnel {

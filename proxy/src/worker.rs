@@ -1,52 +1,26 @@
 //! One core: its runtime, its listeners, its connections, its tick.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use ipnet::IpNet;
-use rustls::ServerConfig;
-
-use crate::admission::{Admission, Full};
+use crate::admission::Full;
 use crate::config::{Level, Rung};
 use crate::conn::Connection;
+use crate::context::{Phase, Shared, Worker};
 use crate::io::listener::Listener;
 use crate::io::notify::Bell;
 use crate::io::socket::Socket;
 use crate::io::{runtime, timer};
-use crate::limits::{ACCEPTS_PER_TURN_MAX, Limits};
+use crate::limits::ACCEPTS_PER_TURN_MAX;
 use crate::log;
-use crate::redirect::Redirect;
-use crate::route::Routes;
-use crate::stage::{Registry, Stage};
-use crate::upstream::pool::Pool;
-
-/// What all workers share.
-#[derive(Debug)]
-pub struct Shared {
-    pub snapshot: ArcSwap<Snapshot>,
-    pub admission: Arc<Admission>,
-    /// Numbers connections for the logs.
-    pub connections: AtomicU64,
-}
-
-/// A configuration as the data plane uses it. Complete when it is published (invariant 7).
-#[derive(Debug)]
-pub struct Snapshot {
-    pub routes: Routes,
-    pub limits: Limits,
-    pub tls: Arc<ServerConfig>,
-    pub redirect: Redirect,
-    pub trusted_proxies: Vec<IpNet>,
-}
+use crate::stage::Stage;
 
 /// What a worker thread begins with.
 #[derive(Debug)]
@@ -82,48 +56,12 @@ pub struct Bound {
     pub socket: Option<TcpListener>,
 }
 
-/// A worker, as its connections see it.
-#[derive(Debug)]
-pub struct Worker {
-    pub shared: Arc<Shared>,
-    pub registry: Rc<Registry>,
-    pub pool: Pool,
-    pub log: log::Sink,
-    /// Where heads are written before they go in front of their body; used between two waits.
-    pub scratch: RefCell<Vec<u8>>,
-    phase: Cell<Phase>,
-    live: Cell<usize>,
-    listening: RefCell<Vec<Listening>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Draining,
-    Ended,
-}
-
-#[derive(Debug)]
-struct Listening {
-    key: usize,
-    open: Rc<Cell<bool>>,
-}
-
 /// Runs a worker on this thread until it is told to end.
 ///
 /// Errors: the driver could not be made.
 pub fn run(start: Start) -> io::Result<()> {
     runtime::run(start.rung, async move {
-        let worker = Rc::new(Worker {
-            registry: Registry::new(start.tick),
-            pool: Pool::default(),
-            log: log::Sink::new(start.log),
-            scratch: RefCell::new(Vec::new()),
-            phase: Cell::new(Phase::Running),
-            live: Cell::new(0),
-            listening: RefCell::new(Vec::new()),
-            shared: start.shared,
-        });
+        let worker = Worker::new(start.shared, start.log, start.tick);
         let bell = start.bell.attach()?;
         runtime::spawn(tick(worker.clone()));
         obey(&worker, &bell, &start.orders).await;
@@ -132,68 +70,51 @@ pub fn run(start: Start) -> io::Result<()> {
     })?
 }
 
-impl Worker {
-    pub fn is_draining(&self) -> bool {
-        self.phase.get() != Phase::Running
-    }
-
-    fn listen(self: &Rc<Self>, bound: Vec<Bound>) {
-        for listening in self.listening.borrow().iter() {
-            let stays = bound.iter().any(|bound| bound.key == listening.key);
-            listening.open.set(stays);
-        }
-        self.listening.borrow_mut().retain(|listening| listening.open.get());
-        for Bound { key, tls, socket } in bound {
-            let Some(socket) = socket else { continue };
-            match Listener::new(socket) {
-                Ok(listener) => {
-                    let open = Rc::new(Cell::new(true));
-                    self.listening.borrow_mut().push(Listening { key, open: open.clone() });
-                    runtime::spawn(accept(self.clone(), listener, tls, open));
-                }
-                Err(error) => self.log.say(Level::Error, format_args!("can't listen: {error}")),
-            }
-        }
-    }
-
-    fn drain(&self) {
-        self.phase.set(Phase::Draining);
-        self.listening.borrow().iter().for_each(|listening| listening.open.set(false));
-        self.registry.sweep(self.registry.now_ms());
-        self.registry.interrupt_idle();
-        self.pool.clear();
-    }
-}
-
-/// Keeps a connection counted while it lives.
+/// A listener's accept loop, as whoever may end it sees it.
 #[derive(Debug)]
-pub struct Live(Rc<Worker>);
+struct Listening {
+    key: usize,
+    open: Rc<Cell<bool>>,
+}
 
-impl Live {
-    pub fn new(worker: &Rc<Worker>) -> Self {
-        worker.live.set(worker.live.get() + 1);
-        Self(worker.clone())
+fn listen(worker: &Rc<Worker>, listening: &mut Vec<Listening>, bound: Vec<Bound>) {
+    for old in listening.iter() {
+        old.open.set(bound.iter().any(|bound| bound.key == old.key));
+    }
+    listening.retain(|old| old.open.get());
+    for Bound { key, tls, socket } in bound {
+        let Some(socket) = socket else { continue };
+        match Listener::new(socket) {
+            Ok(listener) => {
+                let open = Rc::new(Cell::new(true));
+                listening.push(Listening { key, open: open.clone() });
+                runtime::spawn(accept(worker.clone(), listener, tls, open));
+            }
+            Err(error) => worker.log.say(Level::Error, format_args!("can't listen: {error}")),
+        }
     }
 }
 
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.0.live.set(self.0.live.get() - 1);
-    }
+fn drain(worker: &Worker, listening: &mut Vec<Listening>) {
+    listening.drain(..).for_each(|old| old.open.set(false));
+    worker.phase.set(Phase::Draining);
+    worker.registry.sweep(worker.registry.now_ms());
+    worker.registry.interrupt_idle();
+    worker.pool.clear();
 }
 
 /// Takes orders until the end.
 async fn obey(worker: &Rc<Worker>, bell: &Socket, orders: &Receiver<Order>) {
     let mut bin = [0; 64];
+    let mut listening = Vec::new();
     loop {
         loop {
             match orders.try_recv() {
-                Ok(Order::Listen(bound)) => worker.listen(bound),
+                Ok(Order::Listen(bound)) => listen(worker, &mut listening, bound),
                 Ok(Order::Log(handle)) => worker.log.replace(handle),
-                Ok(Order::Drain) => worker.drain(),
+                Ok(Order::Drain) => drain(worker, &mut listening),
                 Ok(Order::Cut) | Err(TryRecvError::Disconnected) => {
-                    worker.phase.set(Phase::Ended);
-                    worker.drain();
+                    drain(worker, &mut listening);
                     worker.phase.set(Phase::Ended);
                     worker.registry.interrupt_all();
                 }
@@ -208,7 +129,7 @@ async fn obey(worker: &Rc<Worker>, bell: &Socket, orders: &Receiver<Order>) {
                 let _ = bell.readable().await;
                 while let Ok(Some(1..)) = bell.try_recv(&mut bin) {}
             }
-            Phase::Draining if worker.live.get() == 0 => return,
+            Phase::Draining if worker.live() == 0 => return,
             Phase::Draining => timer::sleep(DRAIN_POLL).await,
             Phase::Ended => return farewell(worker).await,
         }
@@ -218,7 +139,7 @@ async fn obey(worker: &Rc<Worker>, bell: &Socket, orders: &Receiver<Order>) {
 /// Lets cut connections say their last words.
 async fn farewell(worker: &Rc<Worker>) {
     let begun = Instant::now();
-    while worker.live.get() > 0 && begun.elapsed() < FAREWELL {
+    while worker.live() > 0 && begun.elapsed() < FAREWELL {
         timer::sleep(DRAIN_POLL).await;
     }
 }

@@ -5,8 +5,13 @@
 pub enum Name {
     /// Passed on as it is.
     Other,
+    Authorization,
     Connection,
+    ContentEncoding,
     ContentLength,
+    ContentRange,
+    ContentType,
+    Cookie,
     Date,
     Expect,
     Forwarded,
@@ -16,12 +21,14 @@ pub enum Name {
     /// HTTP_PROXY of CGI programs: "httpoxy", CVE-2016-5385.
     Proxy,
     ProxyAuthenticate,
+    ProxyAuthorization,
     ProxyConnection,
     Referer,
     SecWebSocketAccept,
     SecWebSocketKey,
     SecWebSocketVersion,
     Server,
+    SetCookie,
     StrictTransportSecurity,
     Te,
     Trailer,
@@ -63,7 +70,7 @@ impl Name {
         for (to, from) in plain.iter_mut().zip(name) {
             *to = if matches!(from, b'_' | b'.') { b'-' } else { *from };
         }
-        Some(Self::of(&plain[..name.len()])).filter(|known| known.is_forbidden_in_trailers())
+        Some(Self::of(&plain[..name.len()])).filter(|known| known.is_guarded())
     }
 
     /// Fields that concern one hop alone, RFC 9110 section 7.6.1. They are never passed on; Transfer-Encoding,
@@ -102,16 +109,26 @@ impl Name {
         )
     }
 
-    /// Fields that a sender of a trailer section must not use, RFC 9110 section 6.5.1.
-    pub fn is_forbidden_in_trailers(self) -> bool {
+    /// Fields on which framing, routing or trust hang: nobody may smuggle them in under an alias.
+    fn is_guarded(self) -> bool {
         self.is_hop_by_hop()
             || self.is_forwarding()
+            || matches!(self, Self::ContentLength | Self::Expect | Self::Host | Self::Proxy)
+    }
+
+    /// Fields that a sender of a trailer section must not use, RFC 9110 section 6.5.1: those that change how the
+    /// message is framed, routed, believed or read.
+    pub fn is_forbidden_in_trailers(self) -> bool {
+        self.is_guarded()
             || matches!(
                 self,
-                Self::ContentLength
-                    | Self::Expect
-                    | Self::Host
-                    | Self::Proxy
+                Self::Authorization
+                    | Self::ContentEncoding
+                    | Self::ContentRange
+                    | Self::ContentType
+                    | Self::Cookie
+                    | Self::ProxyAuthorization
+                    | Self::SetCookie
                     | Self::StrictTransportSecurity
                     | Self::Trailer
             )
@@ -123,7 +140,7 @@ fn candidates(len: usize) -> &'static [(&'static [u8], Name)] {
         2 => &[(b"te", Name::Te)],
         4 => &[(b"host", Name::Host), (b"date", Name::Date)],
         5 => &[(b"proxy", Name::Proxy)],
-        6 => &[(b"expect", Name::Expect), (b"server", Name::Server)],
+        6 => &[(b"cookie", Name::Cookie), (b"expect", Name::Expect), (b"server", Name::Server)],
         7 => {
             &[(b"referer", Name::Referer), (b"upgrade", Name::Upgrade), (b"trailer", Name::Trailer)]
         }
@@ -132,16 +149,23 @@ fn candidates(len: usize) -> &'static [(&'static [u8], Name)] {
             (b"connection", Name::Connection),
             (b"user-agent", Name::UserAgent),
             (b"keep-alive", Name::KeepAlive),
+            (b"set-cookie", Name::SetCookie),
         ],
+        12 => &[(b"content-type", Name::ContentType)],
         14 => &[(b"content-length", Name::ContentLength), (b"http2-settings", Name::Http2Settings)],
         15 => {
             &[(b"x-forwarded-for", Name::XForwardedFor), (b"x-forwarded-ssl", Name::XForwardedSsl)]
         }
-        13 => &[(b"x-rsc-request", Name::XRscRequest)],
+        13 => &[
+            (b"authorization", Name::Authorization),
+            (b"x-rsc-request", Name::XRscRequest),
+            (b"content-range", Name::ContentRange),
+        ],
         16 => &[
             (b"x-forwarded-host", Name::XForwardedHost),
             (b"x-forwarded-port", Name::XForwardedPort),
             (b"proxy-connection", Name::ProxyConnection),
+            (b"content-encoding", Name::ContentEncoding),
         ],
         17 => &[
             (b"transfer-encoding", Name::TransferEncoding),
@@ -155,7 +179,10 @@ fn candidates(len: usize) -> &'static [(&'static [u8], Name)] {
             (b"x-forwarded-server", Name::XForwardedServer),
             (b"x-rstudio-username", Name::XRstudioUsername),
         ],
-        19 => &[(b"x-rstudio-root-path", Name::XRstudioRootPath)],
+        19 => &[
+            (b"proxy-authorization", Name::ProxyAuthorization),
+            (b"x-rstudio-root-path", Name::XRstudioRootPath),
+        ],
         20 => &[(b"sec-websocket-accept", Name::SecWebSocketAccept)],
         21 => &[(b"sec-websocket-version", Name::SecWebSocketVersion)],
         25 => &[(b"strict-transport-security", Name::StrictTransportSecurity)],

@@ -359,12 +359,17 @@ impl Stream {
     }
 
     async fn writable(&self) -> Result<(), Fault> {
-        let mut writable = pin!(self.socket.writable());
-        let wait = self.watch.wait(writable.as_mut());
+        let writable = pin!(self.socket.writable());
         match self.watch.stage() {
             // One deadline for the whole step, whichever direction it waits for.
-            Stage::Handshake | Stage::Tunnel => wait.await.map(|_| ()),
-            _ => self.watch.within(self.send_stage(), self.send_limit, wait).await.map(|_| ()),
+            Stage::Handshake | Stage::Tunnel | Stage::Linger => {
+                self.watch.wait(writable).await.map(|_| ())
+            }
+            _ => {
+                let watch = self.watch.beside();
+                watch.enter(self.send_stage(), self.send_limit);
+                watch.wait(writable).await.map(|_| ())
+            }
         }
     }
 

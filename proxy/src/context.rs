@@ -1,0 +1,99 @@
+//! What a connection finds on its worker, and what all workers share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use rustls::ServerConfig;
+
+use crate::admission::Admission;
+use crate::limits::Limits;
+use crate::log;
+use crate::redirect::Redirect;
+use crate::route::Routes;
+use crate::stage::Registry;
+use crate::upstream::pool::Pool;
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub admission: Arc<Admission>,
+    /// Numbers connections for the logs.
+    pub connections: AtomicU64,
+}
+
+/// A configuration as the data plane uses it. Complete when it is published (invariant 7).
+#[derive(Debug)]
+pub struct Snapshot {
+    pub routes: Routes,
+    pub limits: Limits,
+    pub tls: Arc<ServerConfig>,
+    pub redirect: Redirect,
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A worker, as its connections see it.
+#[derive(Debug)]
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub registry: Rc<Registry>,
+    pub pool: Pool,
+    pub log: log::Sink,
+    /// Where heads are written before they go in front of their body; used between two waits.
+    pub scratch: RefCell<Vec<u8>>,
+    pub phase: Cell<Phase>,
+    live: Cell<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Running,
+    /// No new connections, no second request on an old one.
+    Draining,
+    Ended,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, log: log::Handle, tick: Duration) -> Rc<Self> {
+        Rc::new(Self {
+            registry: Registry::new(tick),
+            pool: Pool::default(),
+            log: log::Sink::new(log),
+            scratch: RefCell::new(Vec::new()),
+            phase: Cell::new(Phase::Running),
+            live: Cell::new(0),
+            shared,
+        })
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.phase.get() != Phase::Running
+    }
+
+    /// Connections that have not ended.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+}
+
+/// Keeps a connection counted while it lives.
+#[derive(Debug)]
+pub struct Live(Rc<Worker>);
+
+impl Live {
+    pub fn new(worker: &Rc<Worker>) -> Self {
+        worker.live.set(worker.live.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.set(self.0.live.get() - 1);
+    }
+}
