@@ -7,6 +7,7 @@
 pub mod sheen;
 
 pub mod client;
+pub mod fuzz;
 pub mod message;
 pub mod pki;
 pub mod tidy;

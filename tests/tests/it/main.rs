@@ -31,4 +31,5 @@ mod logs;
 mod rungs;
 mod signals;
 
+mod fuzz;
 mod tidy;
