@@ -111,8 +111,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Relays the answer while the request is still being sent. The answer's end is the end. An upstream that stops
-    /// reading may still have answered, so only the client's faults end the exchange from the upload's side.
+    /// Relays the answer while the request is still being sent. The answer's end is the end. An upstream that
+    /// has closed its side may still have answered, so that alone does not end the exchange from the upload's side.
     pub async fn answer_during(
         &self,
         upload: impl Future<Output = Result<(), Fault>>,
@@ -127,8 +127,8 @@ impl Exchange<'_> {
             {
                 uploaded = match end {
                     Ok(()) => Some(true),
-                    Err(fault) if fault.side == Side::Client => return Poll::Ready(Err(fault)),
-                    Err(_) => Some(false),
+                    Err(fault) if fault.is_dead_connection() => Some(false),
+                    Err(fault) => return Poll::Ready(Err(fault)),
                 };
                 self.uploading.set(false);
                 self.upstream.watch.postpone(self.answer_limit());

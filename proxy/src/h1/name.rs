@@ -113,7 +113,14 @@ impl Name {
     fn is_guarded(self) -> bool {
         self.is_hop_by_hop()
             || self.is_forwarding()
-            || matches!(self, Self::ContentLength | Self::Expect | Self::Host | Self::Proxy)
+            || matches!(
+                self,
+                Self::ContentLength
+                    | Self::Expect
+                    | Self::Host
+                    | Self::Proxy
+                    | Self::StrictTransportSecurity
+            )
     }
 
     /// Fields that a sender of a trailer section must not use, RFC 9110 section 6.5.1: those that change how the
@@ -129,7 +136,6 @@ impl Name {
                     | Self::Cookie
                     | Self::ProxyAuthorization
                     | Self::SetCookie
-                    | Self::StrictTransportSecurity
                     | Self::Trailer
             )
     }
