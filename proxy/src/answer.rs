@@ -30,8 +30,8 @@ pub struct Exchange<'a> {
     pub upstream: &'a Stream,
     pub terms: Terms,
     pub upgrade: Upgrade,
-    /// The whole line, or empty: off, or not over TLS.
-    pub hsts: &'a [u8],
+    /// `None` on plain HTTP; else the whole line, empty where it is off.
+    pub hsts: Option<&'a [u8]>,
     pub record: &'a Record,
     /// True while the request is still being sent: the time to answer begins after that.
     pub uploading: &'a Cell<bool>,
@@ -95,7 +95,8 @@ impl Exchange<'_> {
                 head: sent.head,
                 body: &mut sent.body,
                 stage: Stage::ReadAnswerBody,
-                limit: self.answer_limit(),
+                limit: self.limits.timeouts.upstream_answer,
+                paused: self.uploading,
             };
             let result = half.run().await;
             self.record.sent.set(sent.body.passed());

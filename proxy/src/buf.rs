@@ -131,7 +131,7 @@ impl fmt::Debug for Buf {
 
 /// Memory for at least `want` data bytes: from the pool unless it is unusually large.
 fn take(want: usize) -> Vec<u8> {
-    if want <= BUF_BYTES {
+    if want <= BUF_BYTES + HEADROOM_BYTES {
         let pooled = POOL.with_borrow_mut(Vec::pop);
         pooled.unwrap_or_else(|| vec![0; POOLED_BYTES])
     } else {

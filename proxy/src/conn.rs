@@ -20,7 +20,7 @@ use crate::h1::head::{Search, leading_empty_lines};
 use crate::h1::websocket::Upgrade;
 use crate::io::runtime;
 use crate::io::socket::Socket;
-use crate::limits::LINGER;
+use crate::limits::{DRAIN_GRACE, LINGER};
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
 use crate::record::{Identity, Record, log_access, log_fault};
 use crate::redirect::Location;
@@ -41,6 +41,8 @@ pub struct Connection {
     /// Plaintext from the client that is not done with.
     input: Buf,
     record: Record,
+    /// Requests whose head has come.
+    served: u64,
     permit: Permit,
     live: Live,
 }
@@ -90,6 +92,7 @@ impl Connection {
             identity: Rc::new(identity),
             input: Buf::new(),
             record: Record::default(),
+            served: 0,
             permit,
             live: Live::new(&worker),
             snapshot,
@@ -141,25 +144,33 @@ impl Connection {
 
     /// Waits for a whole request head at the front of `input`.
     async fn read_head(&mut self) -> Result<Arrival, Fault> {
+        // A reload reaches connections that stay open, between two of their requests.
+        self.snapshot = self.worker.shared.snapshot.load_full();
         let timeouts = self.snapshot.limits.timeouts.clone();
+        let draining = self.worker.is_draining();
+        if draining && self.served > 0 && self.input.is_empty() {
+            return Ok(Arrival::Closed(Closed::Drained));
+        }
+        // A connection that was accepted has one request to bring, also while we drain.
+        let idle_limit = if draining { DRAIN_GRACE } else { timeouts.keep_alive };
+        self.client.watch.enter(Stage::KeepAlive, idle_limit);
         let mut search = Search::default();
-        self.client.watch.enter(Stage::KeepAlive, timeouts.keep_alive);
         loop {
-            if search.is_new() {
-                self.input.consume(leading_empty_lines(self.input.data()));
-            }
-            let found = search.find(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
-            self.check_head_len(found)?;
-            if let Some(head_len) = found {
-                return Ok(Arrival::Head(head_len));
+            let skip = leading_empty_lines(self.input.data());
+            if skip > 0 {
+                self.input.consume(skip);
+                search = Search::default();
             }
             let idle = self.input.is_empty();
             if !idle && self.client.watch.stage() == Stage::KeepAlive {
                 self.record.begin();
                 self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
             }
-            if idle && self.worker.is_draining() {
-                return Ok(Arrival::Closed(Closed::Drained));
+            let found = search.find(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
+            self.check_head_len(found)?;
+            if let Some(head_len) = found {
+                self.served += 1;
+                return Ok(Arrival::Head(head_len));
             }
             match self.client.read(&mut self.input).await {
                 Ok(Input::Data) => {}
@@ -337,8 +348,7 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Answered, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let hsts: &[u8] =
-            if client.is_tls() { &snapshot.routes.site(terms.site).hsts } else { b"" };
+        let hsts = client.is_tls().then(|| &*snapshot.routes.site(terms.site).hsts);
         let limits = &snapshot.limits;
         let upgrade = forward.upgrade;
         let uploading = &Cell::new(false);
@@ -362,6 +372,7 @@ impl Connection {
             body: &mut forward.body,
             stage: Stage::ReadRequestBody,
             limit: limits.timeouts.request_body,
+            paused: &Cell::new(false),
         };
         upload.pass_on().await?;
         if upload.body.is_done() {
@@ -372,7 +383,7 @@ impl Connection {
     }
 
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
-        let Self { worker, snapshot, identity, client, input, mut record, permit, live } = self;
+        let Self { worker, snapshot, identity, client, input, mut record, permit, live, .. } = self;
         record.request.shrink();
         upstream.watch.set_probing(false);
         let tunnel = Tunnel {
@@ -400,8 +411,13 @@ impl Connection {
     }
 
     /// The end of a connection on which something went wrong: an answer if one can be given, and the log.
-    async fn fail(self, fault: Fault) {
+    async fn fail(mut self, fault: Fault) {
         let worker = self.worker.clone();
+        if fault.stage == Stage::ReadRequestHead && !self.record.has_request() {
+            let seen = self.input.data();
+            let line = seen.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
+            self.record.request.set(line, b"", b"", b"");
+        }
         log_fault(&worker, &self.identity, &self.record, &fault);
         let answering = self.record.answering.get();
         if !answering {

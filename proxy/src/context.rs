@@ -75,13 +75,13 @@ impl Worker {
         self.phase.get() != Phase::Running
     }
 
-    /// Connections that have not ended.
+    /// Connections and listeners that have not ended.
     pub fn live(&self) -> usize {
         self.live.get()
     }
 }
 
-/// Keeps a connection counted while it lives.
+/// Keeps a connection, or a listener, counted while it lives.
 #[derive(Debug)]
 pub struct Live(Rc<Worker>);
 

@@ -104,6 +104,13 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 pub const LINGER_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_secs(10);
 
+/// How long a connection that was accepted while we drain may take to bring its request.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes back.
+pub const TUNNEL_SENDS: u32 = 10;
+/// Pieces that one direction moves before other connections get their turn.
+pub const PIECES_PER_TURN_MAX: usize = 16;
+
 const _: () = assert!(FIELDS_MAX >= 100);
 const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

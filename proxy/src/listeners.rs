@@ -39,11 +39,15 @@ pub fn bind_all(
 ) -> Result<(Vec<Active>, Sockets), Vec<String>> {
     let (mut active, mut sockets, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for listen in wanted {
-        if let Some(known) = old.iter().find(|known| known.listen == *listen) {
+        let same = |known: &&Active| {
+            (known.listen.address, known.listen.tls) == (listen.address, listen.tls)
+        };
+        if let Some(known) = old.iter().find(same) {
             active.push(known.clone());
             continue;
         }
-        match bind(listen.address, workers) {
+        let ours = old.iter().any(|old| old.address.port() == listen.address.port());
+        match bind(listen.address, workers, ours) {
             Ok((address, bound)) => {
                 *next_key += 1;
                 active.push(Active { key: *next_key, listen: *listen, address });
@@ -58,9 +62,14 @@ pub fn bind_all(
     if problems.is_empty() { Ok((active, sockets)) } else { Err(problems) }
 }
 
-fn bind(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+/// `ours`: this process listens on that port already, and will stop when the workers have the new sockets.
+fn bind(
+    address: SocketAddr,
+    workers: usize,
+    ours: bool,
+) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     // SO_REUSEPORT would let a second sheen steal half of the connections without a word.
-    if address.port() != 0 {
+    if address.port() != 0 && !ours {
         drop(listener::bind_alone(address)?);
     }
     let first = listener::bind(address)?;

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -81,8 +80,11 @@ impl Request {
 #[derive(Debug)]
 pub struct Log {
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
 }
+
+/// Log files that have been opened and are not in use yet.
+#[derive(Debug)]
+pub struct Prepared(Box<Files>);
 
 /// A way to the logging thread; cheap to clone.
 #[derive(Debug, Clone)]
@@ -98,9 +100,8 @@ enum Message {
     Access(Vec<u8>),
     Error(String),
     Reopen,
-    Retarget(Box<LogConfig>),
-    Flush(SyncSender<()>),
-    Stop,
+    Replace(Box<Files>),
+    Stop(SyncSender<()>),
 }
 
 impl Log {
@@ -110,33 +111,38 @@ impl Log {
         let (sender, receiver) = mpsc::sync_channel(QUEUE_MESSAGES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let count = dropped.clone();
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("sheen-log".into())
             .spawn(move || write_lines(files, &receiver, &count))?;
         let format = config.access.as_ref().map(|_| config.format);
         let handle = Handle { sender, level: config.level, format, dropped };
-        Ok(Self { handle, thread: Some(thread) })
+        Ok(Self { handle })
     }
 
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Errors: one of the new files can't be opened; the logs stay as they were.
-    pub fn retarget(&mut self, config: &LogConfig) -> io::Result<()> {
-        Files::open(config)?;
-        self.handle.level = config.level;
-        self.handle.format = config.access.as_ref().map(|_| config.format);
-        let _ = self.handle.sender.send(Message::Retarget(Box::new(config.clone())));
-        Ok(())
+    /// Opens the files of another configuration; nothing changes before [`Log::replace`].
+    ///
+    /// Errors: one of them can't be opened.
+    pub fn prepare(config: &LogConfig) -> io::Result<Prepared> {
+        Ok(Prepared(Box::new(Files::open(config)?)))
+    }
+
+    pub fn replace(&mut self, Prepared(files): Prepared) {
+        self.handle.level = files.config.level;
+        self.handle.format = files.config.access.as_ref().map(|_| files.config.format);
+        let _ = self.handle.sender.send(Message::Replace(files));
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let _ = self.handle.sender.send(Message::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        // What has been said so far is written, unless whoever reads it has stopped reading.
+        let (done, wait) = mpsc::sync_channel(1);
+        if self.handle.sender.try_send(Message::Stop(done)).is_ok() {
+            let _ = wait.recv_timeout(LAST_LINES);
         }
     }
 }
@@ -152,15 +158,8 @@ impl Handle {
     }
 
     pub fn reopen(&self) {
-        self.push(Message::Reopen);
-    }
-
-    /// Waits until everything said so far is written.
-    pub fn flush(&self) {
-        let (done, wait) = mpsc::sync_channel(1);
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv();
-        }
+        // Not droppable as lines are; the control thread can wait.
+        let _ = self.sender.send(Message::Reopen);
     }
 
     fn push(&self, message: Message) {
@@ -350,14 +349,11 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
             Message::Access(lines) => files.access(&lines),
             Message::Error(line) => files.error(line.as_bytes()),
             Message::Reopen => files.reopen(),
-            Message::Retarget(config) => match Files::open(&config) {
-                Ok(new) => files = new,
-                Err(error) => files.error(format!("can't open the logs: {error}\n").as_bytes()),
-            },
-            Message::Flush(done) => {
+            Message::Replace(new) => files = *new,
+            Message::Stop(done) => {
                 let _ = done.send(());
+                return;
             }
-            Message::Stop => return,
         }
         if complained.elapsed() > Duration::from_secs(1) {
             let lost = dropped.swap(0, Ordering::Relaxed);
@@ -371,12 +367,14 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
     }
 }
 
+#[derive(Debug)]
 struct Files {
     config: LogConfig,
     access: Output,
     error: Output,
 }
 
+#[derive(Debug)]
 enum Output {
     None,
     Stdout,
@@ -440,4 +438,6 @@ impl Output {
 const LOGGED_BYTES_MAX: usize = 2048;
 /// Access lines are handed over at the latest when there are so many.
 const BLOCK_BYTES: usize = 16 << 10;
+/// For the last lines to be written at the end of the process.
+const LAST_LINES: Duration = Duration::from_secs(2);
 const QUEUE_MESSAGES_MAX: usize = 1024;

@@ -126,6 +126,11 @@ pub fn plan(
         Found::MissingSlash => return plan(Deed::AddSlash(add_slash(&target))),
         Found::Nothing => return plan(Deed::NotFound),
     };
+    let target = match target.authority {
+        // HTTP/1.0 without Host: the app gets the site's name.
+        "" => Target { authority: &site.name, ..target },
+        _ => target,
+    };
     let incoming = Incoming { head: &head, raw, target, length, upgrade };
     let forward = forward(&incoming, location, context, scratch)?;
     input.replace_front(head_len, scratch);

@@ -1,5 +1,6 @@
 //! Moving bodies: one loop for either direction of an exchange, and for a tunnel, which is the same without framing.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::buf::Buf;
@@ -7,6 +8,8 @@ use crate::fault::{Cause, Fault, Refusal, Side};
 use crate::h1::chunked::{Chunked, Keep, Scan};
 use crate::h1::framing::Length;
 use crate::h1::rewrite::chunk_size_line;
+use crate::io::runtime;
+use crate::limits::PIECES_PER_TURN_MAX;
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
 
@@ -121,17 +124,22 @@ pub struct Half<'a> {
     pub stage: Stage,
     /// Longest wait for the next bytes of the sender.
     pub limit: Duration,
+    /// While true, the sender may wait for the other direction: its time does not run.
+    pub paused: &'a Cell<bool>,
 }
 
 impl Half<'_> {
     /// Moves the body to its end. Reading stops while the receiver does not take what was read.
     pub async fn run(mut self) -> Result<(), Fault> {
+        let mut turn = Turn::default();
         loop {
             self.pass_on().await?;
             if self.body.is_done() {
                 return Ok(());
             }
-            self.from.watch.enter(self.stage, self.limit);
+            let limit = if self.paused.get() { Duration::MAX } else { self.limit };
+            self.from.watch.enter(self.stage, limit);
+            turn.piece().await;
             let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
             // An upstream that has ended its side may have answered; a client that has is gone.
             let client = (self.stage == Stage::ReadAnswerBody).then_some(self.to);
@@ -198,9 +206,10 @@ pub async fn pump(
     from: &Stream,
     to: &Stream,
     buf: &mut Buf,
-    idle: Duration,
-    moved: &std::cell::Cell<u64>,
+    idle: &Cell<Duration>,
+    moved: &Cell<u64>,
 ) -> Result<(), Fault> {
+    let mut turn = Turn::default();
     loop {
         if !buf.is_empty() {
             to.write(buf.data()).await?;
@@ -209,8 +218,9 @@ pub async fn pump(
         }
         match from.read(buf).await? {
             Input::Data => {
-                from.watch.postpone(idle);
-                to.watch.postpone(idle);
+                from.watch.postpone(idle.get());
+                to.watch.postpone(idle.get());
+                turn.piece().await;
             }
             Input::End => return to.finish().await,
             Input::Truncated => {
@@ -220,6 +230,21 @@ pub async fn pump(
                     cause: Cause::Truncated,
                 });
             }
+        }
+    }
+}
+
+/// Counts pieces, and lets other connections run after so many: on a fast path both ends may be ready for ever.
+#[derive(Debug, Default)]
+struct Turn {
+    pieces: usize,
+}
+
+impl Turn {
+    async fn piece(&mut self) {
+        self.pieces += 1;
+        if self.pieces.is_multiple_of(PIECES_PER_TURN_MAX) {
+            runtime::yield_now().await;
         }
     }
 }

@@ -151,9 +151,10 @@ impl Server {
         }
     }
 
-    /// Errors: no worker is left, and nobody asked for that.
+    /// Errors: a worker has failed, or does not end when it is told to.
     fn until_the_end(&mut self, reload: &Reload) -> Result<(), StartError> {
         let mut draining: Option<Instant> = None;
+        let mut cut = false;
         let mut running = self.workers.len();
         while running > 0 {
             let event = match draining {
@@ -163,6 +164,9 @@ impl Server {
                 }
             };
             match event {
+                Some(Event::Signal(SIGHUP)) if draining.is_some() => {
+                    announce("not reloading: shutting down");
+                }
                 Some(Event::Signal(SIGHUP)) => self.reload(reload),
                 Some(Event::Signal(SIGUSR1)) => self.log.handle().reopen(),
                 Some(Event::Signal(SIGTERM | SIGINT)) if draining.is_none() => {
@@ -184,9 +188,12 @@ impl Server {
                 Some(Event::WorkerEnded { number, error }) => {
                     running -= 1;
                     if let Some(error) = error {
-                        announce(&format!("worker {number} failed: {error}"));
+                        // Its connections hang, and so would those that the kernel goes on giving
+                        // it. Whatever started us starts us again.
+                        return Err(format!("worker {number} failed: {error}").into());
                     }
                 }
+                None if cut => return Err("a worker does not end".to_owned().into()),
                 None => {
                     let open = self.shared.admission.count();
                     if draining.is_some_and(|deadline| deadline <= Instant::now()) && open > 0 {
@@ -194,6 +201,7 @@ impl Server {
                     }
                     self.order_all(|| Order::Cut);
                     draining = Some(Instant::now() + CUT_PATIENCE);
+                    cut = true;
                 }
             }
         }
@@ -201,9 +209,6 @@ impl Server {
             if let Some(thread) = worker.thread.take() {
                 let _ = thread.join();
             }
-        }
-        if draining.is_none() {
-            return Err("no worker is left".to_owned().into());
         }
         announce("stopped");
         Ok(())
@@ -242,13 +247,12 @@ impl Server {
             &mut self.next_key,
             &mut notes,
         )?;
+        let log = Log::prepare(&config.log)
+            .map_err(|error| one(format!("can't open the log: {error}")))?;
         let report = self
             .store
             .replace_sources(sources)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        self.log
-            .retarget(&config.log)
-            .map_err(|error| one(format!("can't open the log: {error}")))?;
         if (config.workers, config.runtime) != (self.config.workers, self.config.runtime) {
             notes.push("[warn] workers and runtime change at the next start".into());
         }
@@ -260,6 +264,7 @@ impl Server {
         }
         self.listeners = listeners;
         self.config = config;
+        self.log.replace(log);
         let handle = self.log.handle();
         self.order_all(|| Order::Log(handle.clone()));
         self.hand_out(sockets);
@@ -399,7 +404,6 @@ fn start_workers(
                 if let Some(core) = core {
                     crate::io::cpu::pin(core);
                 }
-                // The other workers go on: the kernel gives them the connections of this one.
                 let run = AssertUnwindSafe(|| worker::run(start));
                 let error = match panic::catch_unwind(run) {
                     Ok(result) => result.err(),
@@ -434,9 +438,9 @@ fn tick(limits: &Limits) -> Duration {
 }
 
 fn set_admission(admission: &Admission, limits: &Limits) {
-    // Two descriptors a connection, and some for listeners, logs and certificates.
+    // Two descriptors a connection, and some for listeners, logs, certificates and idle upstreams.
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let room = files.unwrap_or(u64::from(u32::MAX)).saturating_sub(FILES_RESERVED) / 2;
+    let room = files.unwrap_or(u64::from(u32::MAX)).saturating_sub(FILES_RESERVED).max(16) / 2;
     let all = limits.connections_max.unwrap_or(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
     let per_address = limits.connections_per_address_max.unwrap_or((all / 2).max(1));
     admission.set_limits(all, per_address);
@@ -486,6 +490,6 @@ pub fn announce(words: &str) {
 
 const TICK_MIN: Duration = Duration::from_millis(25);
 const TICK_MAX: Duration = Duration::from_secs(1);
-const FILES_RESERVED: u64 = 128;
+const FILES_RESERVED: u64 = 512;
 /// For workers to end after a cut.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);

@@ -30,7 +30,6 @@ pub enum Stage {
     SendAnswer,
     Tunnel,
     Linger,
-    IdleUpstream,
 }
 
 impl Stage {
@@ -50,7 +49,6 @@ impl Stage {
             Self::SendAnswer => "sending to client",
             Self::Tunnel => "proxying upgraded connection",
             Self::Linger => "closing request",
-            Self::IdleUpstream => "keeping an idle upstream connection",
         }
     }
 
@@ -66,8 +64,7 @@ impl Stage {
             Self::ConnectUpstream
             | Self::SendRequest
             | Self::ReadAnswerHead
-            | Self::ReadAnswerBody
-            | Self::IdleUpstream => Side::Upstream,
+            | Self::ReadAnswerBody => Side::Upstream,
             Self::Accept | Self::Route | Self::Tunnel => Side::Sheen,
         }
     }
@@ -150,7 +147,7 @@ impl Registry {
     /// Ends the waits of connections that are between two requests.
     pub fn interrupt_idle(&self) {
         for (_, entry) in self.entries.borrow().iter() {
-            if matches!(entry.stage.get(), Stage::KeepAlive | Stage::IdleUpstream) {
+            if entry.stage.get() == Stage::KeepAlive {
                 entry.fire(Interrupt::Drain);
             }
         }
@@ -225,8 +222,8 @@ impl Watch {
         self.wait_unless(event, || false)
     }
 
-    /// As [`Watch::wait`]. On a probing watch, `gone` is asked once a tick, and when it says yes the client is taken
-    /// to have left.
+    /// As [`Watch::wait`]; whenever the wait is looked at again, on a probing watch at least once a tick, `gone` is
+    /// asked, and when it says yes the client is taken to have left.
     pub fn wait_unless<'a, F: Future, G: Fn() -> bool + Unpin>(
         &'a self,
         event: Pin<&'a mut F>,

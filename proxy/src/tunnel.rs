@@ -43,12 +43,13 @@ pub async fn run(mut tunnel: Box<Tunnel>) {
     client.watch.enter(Stage::Tunnel, *idle);
     upstream.watch.enter(Stage::Tunnel, *idle);
     let moved = Cell::new(0);
-    let up = pin!(pump(client, upstream, from_client, *idle, &moved));
-    let down = pin!(pump(upstream, client, from_upstream, *idle, &record.sent));
-    let half_closed = (*idle).min(HALF_CLOSED_IDLE);
+    let idle = Cell::new(*idle);
+    let up = pin!(pump(client, upstream, from_client, &idle, &moved));
+    let down = pin!(pump(upstream, client, from_upstream, &idle, &record.sent));
     let watches = [&client.watch, &upstream.watch];
     let end = both(up, down, || {
-        watches.iter().for_each(|watch| watch.postpone(half_closed));
+        idle.set(idle.get().min(HALF_CLOSED_IDLE));
+        watches.iter().for_each(|watch| watch.postpone(idle.get()));
     })
     .await;
     if let Err(fault) = end {

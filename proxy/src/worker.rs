@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::admission::Full;
 use crate::config::{Level, Rung};
 use crate::conn::Connection;
-use crate::context::{Phase, Shared, Worker};
+use crate::context::{Live, Phase, Shared, Worker};
 use crate::io::listener::Listener;
 use crate::io::notify::Bell;
 use crate::io::socket::Socket;
@@ -159,6 +159,8 @@ async fn tick(worker: Rc<Worker>) {
 
 /// Takes connections from one listener until it is closed, and then those that wait in its queue.
 async fn accept(worker: Rc<Worker>, listener: Listener, tls: bool, open: Rc<Cell<bool>>) {
+    // The worker does not end before its listeners are closed.
+    let _live = Live::new(&worker);
     let watch = worker.registry.watch();
     watch.enter(Stage::Accept, Duration::MAX);
     watch.set_probing(true);

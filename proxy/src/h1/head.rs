@@ -113,16 +113,11 @@ pub struct Search {
 }
 
 impl Search {
-    /// True until a whole line has been seen.
-    pub fn is_new(&self) -> bool {
-        self.line == 0
-    }
-
     /// The length of the head at the start of `bytes`, the empty line included.
     ///
     /// Errors: a line that ends in LF alone. `bytes` must begin with what earlier calls saw.
     pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        while let Some(at) = memchr::memchr(b'\n', &bytes[self.seen..]) {
+        while let Some(at) = memchr::memchr(b'\n', bytes.get(self.seen..).unwrap_or_default()) {
             let lf = self.seen + at;
             if lf == 0 || bytes[lf - 1] != b'\r' {
                 return Err(Refusal::bad_request("line ends in LF without CR"));

@@ -136,8 +136,9 @@ fn forwarding_fields(
 pub struct Outgoing<'a> {
     pub client: Version,
     pub keep_alive: bool,
-    /// A whole field line, or empty.
-    pub hsts: &'a [u8],
+    /// `None` on plain HTTP, where the app's own is dropped too (RFC 6797 section 7.2); else a whole field line that
+    /// replaces the app's, or empty.
+    pub hsts: Option<&'a [u8]>,
     pub body: OutgoingBody,
 }
 
@@ -166,7 +167,7 @@ pub fn answer(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, raw: &[u8], outgoing
     let described = outgoing.body == OutgoingBody::Described;
     copy_fields(out, &head.fields, raw, |name| match name {
         Name::ContentLength => described,
-        Name::StrictTransportSecurity => outgoing.hsts.is_empty(),
+        Name::StrictTransportSecurity => outgoing.hsts.is_some_and(<[u8]>::is_empty),
         // Names what follows a chunked body; without chunks nothing does.
         Name::Trailer => outgoing.body == OutgoingBody::Chunked,
         _ => true,
@@ -179,7 +180,7 @@ pub fn answer(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, raw: &[u8], outgoing
         | OutgoingBody::UntilClose
         | OutgoingBody::Tunnel => {}
     }
-    out.extend_from_slice(outgoing.hsts);
+    out.extend_from_slice(outgoing.hsts.unwrap_or_default());
     out.extend_from_slice(match (outgoing.body, outgoing.keep_alive, outgoing.client) {
         (OutgoingBody::Tunnel, _, _) => b"Connection: upgrade\r\nUpgrade: websocket\r\n",
         (_, false, _) => b"Connection: close\r\n",
@@ -191,8 +192,12 @@ pub fn answer(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, raw: &[u8], outgoing
 
 /// Writes an interim answer (1xx other than 100 and 101).
 pub fn interim(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, raw: &[u8]) {
-    let outgoing =
-        Outgoing { client: Version::Http11, keep_alive: true, hsts: b"", body: OutgoingBody::None };
+    let outgoing = Outgoing {
+        client: Version::Http11,
+        keep_alive: true,
+        hsts: Some(b""),
+        body: OutgoingBody::None,
+    };
     answer(out, head, raw, &outgoing);
 }
 

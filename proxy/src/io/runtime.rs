@@ -1,7 +1,8 @@
 //! The ladder of drivers: the best way to wait that this kernel allows.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::task::Poll;
 
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
@@ -26,6 +27,19 @@ pub fn run<F: Future>(rung: Rung, main: F) -> io::Result<F::Output> {
 /// Starts a task on this worker. It ends by itself; nobody waits for it.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(task));
+}
+
+/// Lets every other task that is ready run first.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The first rung this kernel allows, and why each better one was passed over.

@@ -112,7 +112,7 @@ impl Socket {
     fn poll_now(&self, events: PollFlags) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(self.fd(), events)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        !matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(0))
+        matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(1..))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::buf::Buf;
 use crate::fault::{Cause, Fault, Side};
 use crate::io::socket::Socket;
-use crate::limits::{BUF_BYTES, LINGER_BYTES_MAX};
+use crate::limits::{BUF_BYTES, LINGER_BYTES_MAX, TUNNEL_SENDS};
 use crate::stage::{Stage, Watch};
 
 #[derive(Debug)]
@@ -183,6 +183,8 @@ impl Stream {
             Err(error) => {
                 // The alert is worth one try; a peer that does not take it gets none.
                 let _ = self.socket.try_send(outgoing.data());
+                outgoing.clear();
+                incoming.clear();
                 return Err(self.fault(Cause::Tls(error)));
             }
         };
@@ -362,12 +364,15 @@ impl Stream {
         let writable = pin!(self.socket.writable());
         match self.watch.stage() {
             // One deadline for the whole step, whichever direction it waits for.
-            Stage::Handshake | Stage::Tunnel | Stage::Linger => {
+            Stage::Handshake | Stage::Linger => self.watch.wait(writable).await.map(|_| ()),
+            // An R process that computes for minutes does not read its WebSocket meanwhile.
+            Stage::Tunnel if self.side == Side::Upstream => {
                 self.watch.wait(writable).await.map(|_| ())
             }
-            _ => {
+            stage => {
+                let sends = if stage == Stage::Tunnel { TUNNEL_SENDS } else { 1 };
                 let watch = self.watch.beside();
-                watch.enter(self.send_stage(), self.send_limit);
+                watch.enter(self.send_stage(), self.send_limit * sends);
                 watch.wait(writable).await.map(|_| ())
             }
         }

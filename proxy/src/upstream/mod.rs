@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::config::UpstreamAddress;
 use crate::fault::{Cause, Fault, Side};
 use crate::io::socket::Socket;
-use crate::stage::{Stage, Watch};
+use crate::stage::{Interrupt, Stage, Watch};
 use crate::tls::stream::Stream;
 
 /// Opens a connection to the first of `addresses` that takes one.
@@ -21,22 +21,32 @@ pub async fn connect(
     connect_limit: Duration,
     send_limit: Duration,
 ) -> Result<(Stream, UpstreamAddress), Fault> {
-    watch.enter(Stage::ConnectUpstream, connect_limit);
-    let mut failure = io::Error::other("the upstream has no address");
-    for address in addresses {
+    let mut failure = Cause::Io(io::Error::other("the upstream has no address"));
+    for (tried, address) in addresses.iter().enumerate() {
+        // One that swallows packets must leave time for the others.
+        let shares = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        watch.enter(Stage::ConnectUpstream, connect_limit / shares);
         let attempt = async {
             match address {
                 UpstreamAddress::Tcp(address) => Socket::connect_tcp(*address).await,
                 UpstreamAddress::Unix(path) => Socket::connect_unix(path).await,
             }
         };
-        match watch.wait(pin!(attempt)).await? {
-            Ok(socket) => {
+        match watch.wait(pin!(attempt)).await {
+            Ok(Ok(socket)) => {
                 let stream = Stream::new(socket, watch, Side::Upstream, send_limit);
                 return Ok((stream, address.clone()));
             }
-            Err(error) => failure = error,
+            Ok(Err(error)) => failure = Cause::Io(error),
+            Err(Fault { cause: cause @ Cause::Interrupted(Interrupt::Deadline), .. }) => {
+                failure = cause;
+            }
+            Err(fault) => return Err(fault),
         }
     }
-    Err(Fault { stage: Stage::ConnectUpstream, side: Side::Upstream, cause: Cause::Io(failure) })
+    // Running out of descriptors is not the app's fault.
+    let out_of_files = matches!(&failure, Cause::Io(error)
+        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()));
+    let side = if out_of_files { Side::Sheen } else { Side::Upstream };
+    Err(Fault { stage: Stage::ConnectUpstream, side, cause: failure })
 }
