@@ -53,7 +53,7 @@ impl Page {
     /// the server's answer: the text and another plot.
     pub(crate) fn slide_to(&self, bins: i64) {
         const PLOT: &str = "document.querySelector('#plot img')?.src";
-        let plot = self.browser.script(&format!("return {PLOT} ?? ''"));
+        self.browser.script(&format!("window.plotBefore = {PLOT}"));
         assert_ne!(
             self.browser.text("#bins_shown"),
             bins.to_string(),
@@ -69,7 +69,7 @@ impl Page {
         self.browser.wait_for(&format!("Number(document.querySelector('#bins').value) === {bins}"));
         self.browser.wait_for(&format!(
             "document.querySelector('#bins_shown').textContent === '{bins}' && \
-             ({PLOT} ?? '') !== {plot} && document.querySelector('#plot img').naturalWidth > 0"
+             {PLOT} !== window.plotBefore && document.querySelector('#plot img').naturalWidth > 0"
         ));
     }
 
