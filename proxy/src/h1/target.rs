@@ -34,16 +34,13 @@ impl<'b> Target<'b> {
             Ok(None) => None,
             Err(Repeated) => return Err(Refusal::bad_request("client sent duplicate host header")),
         };
-        let (authority, path_and_query) = split(head)?;
+        let (target_authority, path_and_query) = split(head)?;
         // The target's authority wins over Host; Host must be right all the same.
-        if let Some(host) = host_field {
-            split_authority(host)?;
-        }
-        let authority = authority.or(host_field).unwrap_or("");
-        let (host, port) = if authority.is_empty() && host_field.is_none() {
-            ("", None)
-        } else {
-            split_authority(authority)?
+        let checked_host = host_field.map(split_authority).transpose()?;
+        let (authority, (host, port)) = match (target_authority, host_field, checked_host) {
+            (Some(authority), _, _) => (authority, split_authority(authority)?),
+            (None, Some(host), Some(parts)) => (host, parts),
+            (None, _, _) => ("", ("", None)),
         };
         Ok(Self { authority, host, port, path_and_query })
     }
@@ -161,6 +158,7 @@ mod tests {
         check("GET * HTTP/1.1|Host: a", Err(400));
         check("GET ftp://a/ HTTP/1.1|Host: a", Err(400));
         check("GET http:///x HTTP/1.1|Host: a", Err(400));
+        check("GET http:///x HTTP/1.0", Err(400));
         check("GET http://u@b/ HTTP/1.1|Host: a", Err(400));
         check("GET http://b?x HTTP/1.1|Host: a", Err(400));
         check("GET /a#b HTTP/1.1|Host: a", Err(400));

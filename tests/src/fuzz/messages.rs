@@ -23,6 +23,7 @@ pub fn head(bytes: &[u8]) {
     assert!(naive::is_clean(raw));
     parses_equal(&head);
     let Some(incoming) = accepted(understand(&head, raw)) else { return };
+    host_is_one(&incoming);
     for forwarded in CLIENTS {
         let out = rewrite_request(&incoming, &forwarded);
         request_is_plain(&incoming, &out);
@@ -73,7 +74,7 @@ pub fn answer(bytes: &[u8]) {
         for (client, keep_alive, hsts) in ANSWERED {
             let Some(body) = outgoing_body(&head, length, to_head, client) else { continue };
             let keep_alive = keep_alive && body != OutgoingBody::UntilClose;
-            let outgoing = Outgoing { client, keep_alive, hsts, body };
+            let outgoing = Outgoing { client, keep_alive, hsts: Some(hsts), body };
             let mut out = Vec::new();
             rewrite::answer(&mut out, &head, raw, &outgoing);
             answer_is_plain(&head, &outgoing, &out, to_head);
@@ -143,6 +144,28 @@ fn understand<'a, 't, 'b>(
     let upgrade = Upgrade::of(head, length)?;
     path::normal(target.path())?;
     Ok(Incoming { head, raw, target, length, upgrade })
+}
+
+/// Host is there once and right, whatever the target says; HTTP/1.0 may do without.
+fn host_is_one(incoming: &Incoming<'_, '_, '_>) {
+    let fields = naive::fields(incoming.raw);
+    let hosts = values(&fields, "host");
+    assert!(hosts.len() == 1 || hosts.is_empty() && incoming.head.version == Version::Http10);
+    assert!(hosts.iter().all(|host| naive::is_authority(host)));
+    let Target { authority, host, port, path_and_query } = incoming.target;
+    if incoming.head.target.starts_with(['/', '*']) {
+        assert_eq!(authority.as_bytes(), hosts.first().copied().unwrap_or_default());
+        assert_eq!(path_and_query, incoming.head.target);
+    } else {
+        assert!(naive::is_authority(authority.as_bytes()));
+        let prefix = format!("://{authority}");
+        let (scheme, rest) = incoming.head.target.split_once(&prefix).expect("absolute");
+        assert!(["http", "https"].contains(&&*scheme.to_ascii_lowercase()));
+        assert_eq!(path_and_query, if rest.is_empty() { "/" } else { rest });
+    }
+    let written = port.map(|port| port.to_string()).unwrap_or_default();
+    let told = authority.strip_prefix(host).expect("the host comes first");
+    assert_eq!(told.trim_start_matches([':', '0']), written.trim_start_matches('0'));
 }
 
 fn rewrite_request(incoming: &Incoming<'_, '_, '_>, forwarded: &Forwarded<'_>) -> Vec<u8> {
@@ -304,7 +327,7 @@ fn answer_is_copied(raw: &[u8], outgoing: &Outgoing<'_>, out: &[Field]) {
         "connection" | "transfer-encoding" => true,
         "content-length" => !described,
         "upgrade" => outgoing.body == OutgoingBody::Tunnel,
-        "strict-transport-security" => !outgoing.hsts.is_empty(),
+        "strict-transport-security" => outgoing.hsts.is_some_and(|line| !line.is_empty()),
         _ => false,
     };
     let mut copied = out.to_vec();
@@ -314,7 +337,7 @@ fn answer_is_copied(raw: &[u8], outgoing: &Outgoing<'_>, out: &[Field]) {
         !is_own(name) && (name != "trailer" || outgoing.body == OutgoingBody::Chunked)
     });
     assert_eq!(copied, expected);
-    if !outgoing.hsts.is_empty() {
+    if outgoing.hsts.is_some_and(|line| !line.is_empty()) {
         assert_eq!(values(out, "strict-transport-security"), [b"max-age=1"]);
     }
     let lengths = values(out, "content-length").len() + values(out, "transfer-encoding").len();

@@ -29,6 +29,7 @@ mod tls_records;
 mod command_line;
 mod logs;
 mod rungs;
+mod regression;
 mod signals;
 
 mod fuzz;
