@@ -133,22 +133,26 @@ pub fn path(bytes: &[u8]) {
 pub fn buf(bytes: &[u8]) {
     let mut buf = Buf::new();
     let mut model: Vec<u8> = Vec::new();
-    for (step, operation) in bytes.chunks_exact(3).take(64).enumerate() {
+    for (step, operation) in bytes.chunks_exact(3).take(32).enumerate() {
         let size = usize::from(u16::from_le_bytes([operation[1], operation[2]]));
         // Small, around the sizes of the pool, and large.
         let size = match operation[0] >> 6 {
             0 => size % 32,
             1 => size,
             2 => (BUF_BYTES - 32) + size % 64,
-            _ => size * 4,
+            _ => size * 2,
         };
+        let size = if model.len() < 4 * BUF_BYTES { size } else { size % 32 };
         let fresh = crate::pattern(step as u64 * 7919, size);
         let some = if model.is_empty() { 0 } else { size % (model.len() + 1) };
         match operation[0] % 7 {
             0 => {
-                let space = buf.space(size);
-                assert!(space.len() >= size);
-                let filled = size / 2;
+                // Small: just about what is free.
+                let want = if size < 32 { buf.space(0).len() + size % 3 } else { size };
+                let space = buf.space(want);
+                assert!(space.len() >= want);
+                let filled = if model.len() < 4 * BUF_BYTES { want } else { 0 };
+                let fresh = crate::pattern(step as u64, filled);
                 space[..filled].copy_from_slice(&fresh[..filled]);
                 buf.filled(filled);
                 model.extend_from_slice(&fresh[..filled]);

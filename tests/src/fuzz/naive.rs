@@ -147,6 +147,21 @@ pub(super) fn unescape(path: &[u8]) -> Option<Vec<u8>> {
     (!decoded.contains(&0)).then_some(decoded)
 }
 
+/// Whether these are the bytes of a name or an address and perhaps a port, RFC 3986 section 3.2.
+pub(super) fn is_authority(bytes: &[u8]) -> bool {
+    let text = lower(bytes);
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (&*text, ""),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    let is_address = |host: &str| host.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b));
+    (port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+        && !host.is_empty()
+        && bare.map_or(host.bytes().all(allowed), is_address)
+}
+
 fn lines(bytes: &[u8]) -> Vec<&[u8]> {
     let mut rest = bytes;
     std::iter::from_fn(|| take_line(&mut rest)).collect()
