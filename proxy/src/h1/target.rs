@@ -99,12 +99,13 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Refusal> {
         }
     };
     let port = match port.strip_prefix(':') {
+        None if port.is_empty() => None,
         // RFC 3986 section 3.2.3 allows an empty port.
-        Some("") | None => None,
+        Some("") => None,
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
             Some(digits.parse::<u16>().map_err(|_| INVALID_HOST)?)
         }
-        Some(_) => return Err(INVALID_HOST),
+        None | Some(_) => return Err(INVALID_HOST),
     };
     if valid { Ok((host, port)) } else { Err(INVALID_HOST) }
 }
@@ -148,8 +149,8 @@ mod tests {
         check("GET / HTTP/1.1|Host:", Err(400));
         check("GET / HTTP/1.1|Host: a|Host: a", Err(400));
         for host in [
-            "a b", "a/b", "u@a", "a:b", "a:99999", "a:-1", "[::1", "[x]", "a,b", "..a", "é", "a?b",
-            ":80",
+            "a b", "a/b", "u@a", "a:b", "a:99999", "a:-1", "[::1", "[::1]x", "[x]", "a,b", "..a",
+            "é", "a?b", ":80",
         ] {
             check(&format!("GET / HTTP/1.1|Host: {host}"), Err(400));
         }
