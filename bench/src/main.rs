@@ -1,1 +1,70 @@
-fn main(){}
+//! The benches: side by side with other proxies, and instruction counts.
+#![allow(clippy::print_stdout, reason = "a bench speaks to whoever runs it")]
+
+mod cases;
+mod chart;
+mod compare;
+mod configs;
+mod floor;
+mod histogram;
+mod link;
+mod load;
+mod machine;
+mod measure;
+mod peers;
+mod pki;
+mod poll;
+mod process;
+mod report;
+mod talk;
+mod upstream;
+mod wire;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::compare::CompareArgs;
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Benches of sheen")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compare(CompareArgs),
+    /// Run as a bare relay: neither TLS nor HTTP
+    Floor {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        to: SocketAddr,
+    },
+    /// Run as the app behind the proxies; prints its address
+    Upstream,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Floor { listen, to } => floor::run(listen, to).map_err(|error| error.to_string()),
+        Command::Upstream => serve().map_err(|error| error.to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> std::io::Result<()> {
+    let (listener, address) = upstream::bind()?;
+    println!("{address}");
+    upstream::run(&listener)
+}

@@ -1,0 +1,219 @@
+//! Side by side: every peer in turn, round after round.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::cases::{CASES, Case};
+use crate::machine::{self, Cores};
+use crate::measure::{Metrics, measure};
+use crate::peers::{self, Found, Kind, Peer, Setting};
+use crate::process::Running;
+use crate::{pki, report};
+
+/// Compare sheen with nginx, haproxy, caddy, h2o and hitch on this machine
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// How often every case runs on every peer, in turn
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Length of one measurement
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Only cases with this word in their name; repeatable
+    #[arg(long, value_name = "WORD")]
+    case: Vec<String>,
+    /// Only peers with this word in their name (sheen and nginx are always there); repeatable
+    #[arg(long, value_name = "WORD")]
+    peer: Vec<String>,
+    /// ecdsa (P-256) or rsa (2048)
+    #[arg(long, default_value = "ecdsa", value_parser = ["ecdsa", "rsa"])]
+    cert: String,
+    /// A folder with another Debian (made by debootstrap), whose peers run beside those of this one
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Where report.md, results.json and chart.svg go
+    #[arg(long, value_name = "DIR", default_value = "target/compare")]
+    out: PathBuf,
+    /// Idle WebSockets; memory is taken at half of them and at all
+    #[arg(long, default_value_t = 5000)]
+    idle: usize,
+    /// Put the table into bench/README.md
+    #[arg(long)]
+    write_readme: bool,
+}
+
+/// All rounds of one case on one peer.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Rounds {
+    pub(crate) samples: Vec<Metrics>,
+    pub(crate) version: Option<&'static str>,
+    pub(crate) complaints: Vec<String>,
+}
+
+/// Everything that a report needs.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) machine: String,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    pub(crate) cert: String,
+    /// With each peer's configuration, or why it did not start.
+    pub(crate) peers: Vec<(Found, Result<String, String>)>,
+    pub(crate) missing: Vec<&'static str>,
+    pub(crate) results: Vec<(Case, BTreeMap<String, Rounds>)>,
+    pub(crate) notes: Vec<String>,
+}
+
+pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
+    let open_files = machine::raise_open_files();
+    let cores = Cores::find()?;
+    let sheen = sheen_binary()?;
+    let (found, missing) = peers::find(&sheen, args.root.as_deref());
+    if !missing.is_empty() {
+        println!("not installed: {}; get them with", missing.join(", "));
+        println!("    apt-get install --no-install-recommends nginx haproxy caddy h2o hitch");
+    }
+    fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
+    let dir = args.out.join("peers");
+    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let dir = dir.canonicalize().map_err(|error| format!("{}: {error}", dir.display()))?;
+    pki::write(&dir, args.cert == "rsa")?;
+    let (upstream, _running) = start_upstream(&cores)?;
+    machine::pin(cores.load).map_err(|error| format!("affinity: {error}"))?;
+    let rsa = args.cert == "rsa";
+    let setting = Setting { dir: &dir, upstream, cores, open_files, rsa };
+    let mut outcome = Outcome {
+        machine: machine::describe(&cores),
+        rounds: args.rounds,
+        seconds: args.seconds,
+        cert: args.cert.clone(),
+        peers: Vec::new(),
+        missing,
+        results: Vec::new(),
+        notes: Vec::new(),
+    };
+    let running = start_all(&found, args, &setting, &mut outcome);
+    let idle = idle_connections(args, open_files, &mut outcome);
+    for case in CASES.iter().filter(|case| wanted(&args.case, case.word)) {
+        let results = one_case(case, &running, args, idle);
+        report::print_case(case, &results);
+        outcome.results.push((*case, results));
+    }
+    report::write(&outcome, &args.out)?;
+    if args.write_readme {
+        report::write_readme(&outcome)?;
+    }
+    println!("\nreport: {}", args.out.join("report.md").display());
+    Ok(())
+}
+
+fn wanted(words: &[String], name: &str) -> bool {
+    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
+}
+
+fn start_all(
+    found: &[Found],
+    args: &CompareArgs,
+    setting: &Setting<'_>,
+    outcome: &mut Outcome,
+) -> Vec<Peer> {
+    let mut running = Vec::new();
+    for found in found {
+        let always = matches!(found.name.as_str(), "sheen" | "nginx");
+        if !always && !wanted(&args.peer, &found.name) {
+            continue;
+        }
+        let started = Peer::start(found, setting);
+        let config = started.as_ref().map(|peer| peer.config.clone()).map_err(Clone::clone);
+        if let Err(error) = &config {
+            println!("{}: {error}", found.name);
+        }
+        outcome.peers.push((found.clone(), config));
+        running.extend(started);
+    }
+    running
+}
+
+/// Half of the wanted number: memory is taken at half and at all.
+fn idle_connections(args: &CompareArgs, open_files: u64, outcome: &mut Outcome) -> usize {
+    // A proxy has two sockets for each.
+    let possible = (open_files.saturating_sub(500) / 2) as usize;
+    if args.idle > possible {
+        outcome.notes.push(format!(
+            "{possible} idle WebSockets instead of {}: no more than {open_files} open files are allowed",
+            args.idle
+        ));
+    }
+    args.idle.min(possible) / 2
+}
+
+fn one_case(
+    case: &Case,
+    running: &[Peer],
+    args: &CompareArgs,
+    idle: usize,
+) -> BTreeMap<String, Rounds> {
+    let mut results: BTreeMap<String, Rounds> = BTreeMap::new();
+    let time = Duration::from_secs_f64(args.seconds);
+    for round in 1..=args.rounds {
+        for peer in running.iter().filter(|peer| case.is_for(peer.found.kind)) {
+            eprint!("\r\x1b[K{} {round}/{} {}", case.word, args.rounds, peer.found.name);
+            let rounds = results.entry(peer.found.name.clone()).or_default();
+            match measure(case, peer, time, idle) {
+                Ok(measured) => {
+                    rounds.samples.push(measured.metrics);
+                    rounds.version = measured.version.or(rounds.version);
+                    rounds.complaints.extend(measured.complaint);
+                }
+                Err(error) => rounds.complaints.push(error),
+            }
+        }
+    }
+    eprint!("\r\x1b[K");
+    results
+}
+
+/// The upstream is this program again, on a core that is not the proxy's.
+fn start_upstream(cores: &Cores) -> Result<(SocketAddr, Running), String> {
+    let say = |error: std::io::Error| format!("upstream: {error}");
+    let own = std::env::current_exe().map_err(say)?;
+    machine::pin(cores.upstream).map_err(say)?;
+    let mut command = Command::new(own);
+    let mut child = command.arg("upstream").stdout(Stdio::piped()).spawn().map_err(say)?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("it is piped");
+    let running = Running::adopt(child);
+    BufReader::new(stdout).read_line(&mut line).map_err(say)?;
+    let address = line.trim().parse().map_err(|_| format!("upstream said {line:?}"))?;
+    Ok((address, running))
+}
+
+/// The release build beside this program, made when it is not there.
+fn sheen_binary() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+    let dir = own.parent().expect("a program is in a folder");
+    let path = dir.join("sheen");
+    if !path.exists() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let target = dir.parent().expect("target/release is in target");
+        let built = Command::new("cargo")
+            .args(["build", "--release", "-p", "sheen", "--target-dir"])
+            .arg(target)
+            .current_dir(workspace)
+            .status();
+        if !built.is_ok_and(|status| status.success()) {
+            return Err("cargo build --release -p sheen failed".to_owned());
+        }
+    }
+    Ok(path)
+}
+
+/// True for the peer that ratios are to.
+pub(crate) fn is_baseline(name: &str) -> bool {
+    name == Kind::Nginx.word()
+}

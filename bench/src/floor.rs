@@ -1,0 +1,74 @@
+//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP. What it costs, the kernel costs.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+
+use sheen::config::Rung;
+use sheen::io::listener::{self, Listener};
+use sheen::io::runtime;
+use sheen::io::socket::Socket;
+
+/// Relays every connection to `to`, until the process ends.
+pub(crate) fn run(listen: SocketAddr, to: SocketAddr) -> io::Result<()> {
+    let bound = listener::bind(listen)?;
+    let (rung, _) = runtime::best();
+    runtime::run(if rung == Rung::Epoll { rung } else { Rung::DeferTaskrun }, accept(bound, to))?
+}
+
+async fn accept(bound: TcpListener, to: SocketAddr) -> io::Result<()> {
+    let listener = Listener::new(bound)?;
+    let scratch: Scratch = Rc::new(RefCell::new(vec![0; PIECE_BYTES]));
+    loop {
+        listener.readable().await?;
+        while let Some((client, _)) = listener.accept()? {
+            runtime::spawn(relay(client, to, scratch.clone()));
+        }
+    }
+}
+
+async fn relay(client: Socket, to: SocketAddr, scratch: Scratch) {
+    let Ok(upstream) = Socket::connect_tcp(to).await else { return };
+    let (client, upstream) = (Rc::new(client), Rc::new(upstream));
+    runtime::spawn(pump(client.clone(), upstream.clone(), scratch.clone()));
+    pump(upstream, client, scratch).await;
+}
+
+/// One direction. The buffer is everybody's, so that an idle connection has none.
+async fn pump(from: Rc<Socket>, to: Rc<Socket>, scratch: Scratch) {
+    while from.readable().await.is_ok() {
+        let mut rest = Vec::new();
+        match move_now(&from, &to, &mut scratch.borrow_mut(), &mut rest) {
+            Ok(false) => {}
+            Ok(true) | Err(_) => return to.shutdown_write(),
+        }
+        while !rest.is_empty() {
+            if to.writable().await.is_err() {
+                return;
+            }
+            let Ok(sent) = to.try_send(&rest) else { return };
+            rest.drain(..sent.unwrap_or(0));
+        }
+    }
+}
+
+/// Moves what there is; what the other side does not take is put into `rest`. True at the end of the stream.
+fn move_now(from: &Socket, to: &Socket, piece: &mut [u8], rest: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        let n = match from.try_recv(piece)? {
+            None => return Ok(false),
+            Some(0) => return Ok(true),
+            Some(n) => n,
+        };
+        let sent = to.try_send(&piece[..n])?.unwrap_or(0);
+        rest.extend_from_slice(&piece[sent..n]);
+        if n < piece.len() || !rest.is_empty() {
+            return Ok(false);
+        }
+    }
+}
+
+type Scratch = Rc<RefCell<Vec<u8>>>;
+
+const PIECE_BYTES: usize = 64 * 1024;
