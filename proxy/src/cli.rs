@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -225,8 +226,10 @@ impl DemoArgs {
         root.extend(listeners("--listen-http", "listen_http", std::slice::from_ref(http)));
         let checker = Checker::new(Path::new(""), resolve_by_system);
         let loaded = check(&node("sheen demo", Value::Table(root)), checker)?;
+        let mut config = loaded.config;
+        config.limits.timeouts.drain = DEMO_DRAIN;
         // That the demo's certificate is a development one is no news.
-        Ok(Loaded { config: loaded.config, warnings: notes })
+        Ok(Loaded { config, warnings: notes })
     }
 }
 
@@ -362,6 +365,8 @@ fn place(flag: &str) -> Place {
 
 const DEFAULT_CONFIG: &str = "/etc/sheen/sheen.toml";
 const DEMO_HTTPS: &str = "127.0.0.1:8443";
+/// Nobody waits for the end of a demo.
+const DEMO_DRAIN: Duration = Duration::from_secs(1);
 const DEMO_HTTP: &str = "127.0.0.1:8080";
 
 const EXAMPLES: &str = "\

@@ -28,8 +28,8 @@ mod tls_records;
 
 mod command_line;
 mod logs;
-mod rungs;
 mod regression;
+mod rungs;
 mod signals;
 
 mod fuzz;

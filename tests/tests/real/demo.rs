@@ -11,8 +11,8 @@ use crate::authority;
 use crate::browser::{ARROW_RIGHT, Browser};
 use crate::parts::{self, Part};
 
-/// A WebSocket may stay open for the drain of 30 s; then it is closed.
-const DRAIN: Duration = Duration::from_secs(35);
+/// The demo's WebSockets are closed after a drain of 1 s.
+const DRAIN: Duration = Duration::from_secs(10);
 
 const BARS: &str = "document.querySelectorAll('#plot rect').length";
 

@@ -23,12 +23,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "WARN",
         "testssl.sh 3.0 hangs up before the tickets of TLS 1.3 come; the tests of openssl.rs resume",
     ),
-    (
-        "cipher_order",
-        "HIGH",
-        "the client's order counts, as Mozilla advises where every cipher is good (asserted below): \
-         a phone without AES instructions takes ChaCha20",
-    ),
 ];
 
 /// One line of the report.
