@@ -39,7 +39,7 @@ pub struct Exchange<'a> {
 
 /// What both connections are good for after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answered {
+pub enum Outcome {
     /// Both were switched to WebSocket.
     Tunnel,
     Whole {
@@ -53,7 +53,7 @@ pub enum Answered {
 struct Sent {
     head: usize,
     body: Body,
-    answered: Answered,
+    outcome: Outcome,
 }
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ enum Translated {
 
 impl Exchange<'_> {
     /// Relays the answer that arrives in `buf`; what follows a 101 stays there.
-    pub async fn answer(&self, buf: &mut Buf) -> Result<Answered, Fault> {
+    pub async fn answer(&self, buf: &mut Buf) -> Result<Outcome, Fault> {
         let mut interim = 0;
         loop {
             let head_len = self.read_head(buf).await?;
@@ -83,10 +83,10 @@ impl Exchange<'_> {
                     continue;
                 }
             };
-            if sent.answered == Answered::Tunnel {
+            if sent.outcome == Outcome::Tunnel {
                 self.client.write(&buf.data()[..sent.head]).await?;
                 buf.consume(sent.head);
-                return Ok(Answered::Tunnel);
+                return Ok(Outcome::Tunnel);
             }
             let half = Half {
                 from: self.upstream,
@@ -102,10 +102,10 @@ impl Exchange<'_> {
             self.record.sent.set(sent.body.passed());
             result?;
             // What follows an answer nobody asked for.
-            let Answered::Whole { keep_client, keep_upstream } = sent.answered else {
-                return Ok(sent.answered);
+            let Outcome::Whole { keep_client, keep_upstream } = sent.outcome else {
+                return Ok(sent.outcome);
             };
-            return Ok(Answered::Whole {
+            return Ok(Outcome::Whole {
                 keep_client,
                 keep_upstream: keep_upstream && buf.is_empty(),
             });
@@ -118,7 +118,7 @@ impl Exchange<'_> {
         &self,
         upload: impl Future<Output = Result<(), Fault>>,
         buf: &mut Buf,
-    ) -> Result<Answered, Fault> {
+    ) -> Result<Outcome, Fault> {
         self.uploading.set(true);
         let (mut upload, mut answer) = (pin!(upload), pin!(self.answer(buf)));
         let mut uploaded: Option<bool> = None;
@@ -135,10 +135,10 @@ impl Exchange<'_> {
                 self.upstream.watch.postpone(self.answer_limit());
             }
             let Poll::Ready(end) = answer.as_mut().poll(context) else { return Poll::Pending };
-            Poll::Ready(end.map(|answered| match uploaded {
-                Some(true) => answered,
+            Poll::Ready(end.map(|outcome| match uploaded {
+                Some(true) => outcome,
                 // What is left of the request stands in the way of the next one, on both sides.
-                Some(false) | None => Answered::Whole { keep_client: false, keep_upstream: false },
+                Some(false) | None => Outcome::Whole { keep_client: false, keep_upstream: false },
             }))
         })
         .await
@@ -216,7 +216,7 @@ impl Exchange<'_> {
         };
         rewrite::answer(out, head, raw, &outgoing);
         let body = Body::of_answer(Length::None, true);
-        Sent { head: out.len(), body, answered: Answered::Tunnel }
+        Sent { head: out.len(), body, outcome: Outcome::Tunnel }
     }
 
     fn finish(
@@ -227,15 +227,7 @@ impl Exchange<'_> {
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
         let length = framing::answer(head, to_head).map_err(|refusal| self.refused(refusal))?;
-        let chunks = version == Version::Http11;
-        let body = match length {
-            Length::None if to_head || head.status == 304 => OutgoingBody::Described,
-            Length::None if framing::is_bodyless(head.status) => OutgoingBody::None,
-            Length::None => OutgoingBody::Sized(0),
-            Length::Sized(bytes) => OutgoingBody::Sized(bytes),
-            Length::Chunked | Length::UntilClose if chunks => OutgoingBody::Chunked,
-            Length::Chunked | Length::UntilClose => OutgoingBody::UntilClose,
-        };
+        let body = OutgoingBody::of(length, head.status, to_head, version);
         // The rest of an upload that is answered early stands in the way of another request.
         let keep_client = keep_alive
             && !self.uploading.get()
@@ -249,9 +241,9 @@ impl Exchange<'_> {
             };
         let outgoing = Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts, body };
         rewrite::answer(out, head, raw, &outgoing);
-        let body = Body::of_answer(length, chunks);
-        let answered = Answered::Whole { keep_client, keep_upstream };
-        Ok(Sent { head: out.len(), body, answered })
+        let body = Body::of_answer(length, version == Version::Http11);
+        let outcome = Outcome::Whole { keep_client, keep_upstream };
+        Ok(Sent { head: out.len(), body, outcome })
     }
 
     fn refused(&self, refusal: Refusal) -> Fault {

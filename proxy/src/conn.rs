@@ -4,6 +4,16 @@
 //!   handshake -> [ read head -> plan -> connect -> relay both ways -> log ] ... -> close
 //!                                                        '-> tunnel (a task of its own)
 //! ```
+//!
+//! How it ends for the client:
+//!
+//! | end | answer | last bytes | then |
+//! |---|---|---|---|
+//! | between two requests | none | close_notify, FIN | closed |
+//! | after an answer with `Connection: close` | given | close_notify, FIN | what it still sends is thrown away |
+//! | fault before an answer has begun | an error page | close_notify, FIN | what it still sends is thrown away |
+//! | fault in the middle of an answer | cut | none: a TLS client sees a truncation, a plain one a reset | closed |
+//! | drain or cut | none | close_notify, FIN if they fit | closed |
 
 use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
@@ -11,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::admission::Permit;
-use crate::answer::{Answered, Exchange};
+use crate::answer::{Exchange, Outcome};
 use crate::buf::Buf;
 use crate::config::UpstreamAddress;
 use crate::context::{Live, Snapshot, Worker};
@@ -182,7 +192,7 @@ impl Connection {
                         (Stage::ReadRequestHead, Side::Client, Cause::Closed);
                     return Err(Fault { stage, side, cause });
                 }
-                Err(fault) if idle => return between_requests(fault).map(Arrival::Closed),
+                Err(fault) if idle => return fault.between_requests().map(Arrival::Closed),
                 Err(fault) => return Err(fault),
             }
         }
@@ -289,7 +299,7 @@ impl Connection {
             let (upstream, address, reused) = self.connect(&forward, pooled).await?;
             let mut from_upstream = Buf::new();
             let result = self.relay(&upstream, terms, &mut forward, &mut from_upstream).await;
-            let answered = match result {
+            let outcome = match result {
                 Err(fault)
                     if reused
                         && forward.repeatable
@@ -302,9 +312,9 @@ impl Connection {
                 }
                 result => result?,
             };
-            return Ok(match answered {
-                Answered::Tunnel => Next::Tunnel(upstream, from_upstream),
-                Answered::Whole { keep_client, keep_upstream } => {
+            return Ok(match outcome {
+                Outcome::Tunnel => Next::Tunnel(upstream, from_upstream),
+                Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
                         upstream.watch.set_probing(false);
                         let now_ms = self.worker.registry.now_ms();
@@ -346,7 +356,7 @@ impl Connection {
         terms: Terms,
         forward: &mut Forward,
         from_upstream: &mut Buf,
-    ) -> Result<Answered, Fault> {
+    ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
         let hsts = client.is_tls().then(|| &*snapshot.routes.site(terms.site).hsts);
         let limits = &snapshot.limits;
@@ -357,9 +367,9 @@ impl Connection {
         if forward.body.is_done() {
             // The head stays in the buffer until the answer is there: it may have to be sent again.
             upstream.write(&input.data()[..forward.head]).await?;
-            let answered = exchange.answer(from_upstream).await?;
+            let outcome = exchange.answer(from_upstream).await?;
             input.consume(forward.head);
-            return Ok(answered);
+            return Ok(outcome);
         }
         if forward.expects_continue && input.len() == forward.head {
             client.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
@@ -485,14 +495,4 @@ impl Connection {
 /// An answer of our own: the connection goes on unless a body is still to come.
 fn after(terms: Terms) -> Next {
     if terms.keep_alive && !terms.has_body { Next::Request } else { Next::Close }
-}
-
-/// Between two requests nothing is a fault: the client went, or nobody came.
-fn between_requests(fault: Fault) -> Result<Closed, Fault> {
-    match fault.cause {
-        Cause::Interrupted(Interrupt::Deadline) => Ok(Closed::Idle),
-        Cause::Interrupted(Interrupt::Drain | Interrupt::Cut) => Ok(Closed::Drained),
-        Cause::Closed | Cause::Truncated | Cause::Io(_) => Ok(Closed::ByClient),
-        _ => Err(fault),
-    }
 }

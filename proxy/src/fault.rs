@@ -108,8 +108,14 @@ impl Fault {
         self.side == Side::Upstream && matches!(self.cause, Cause::Closed | Cause::Io(_))
     }
 
-    pub fn client_io(stage: Stage, error: io::Error) -> Self {
-        Self { stage, side: Side::Client, cause: Cause::Io(error) }
+    /// Between two requests hardly anything is a fault: the client went, or nobody came.
+    pub fn between_requests(self) -> Result<Closed, Self> {
+        match self.cause {
+            Cause::Interrupted(Interrupt::Deadline) => Ok(Closed::Idle),
+            Cause::Interrupted(Interrupt::Drain | Interrupt::Cut) => Ok(Closed::Drained),
+            Cause::Closed | Cause::Truncated | Cause::Io(_) => Ok(Closed::ByClient),
+            _ => Err(self),
+        }
     }
 
     pub fn refused(stage: Stage, side: Side, refusal: Refusal) -> Self {

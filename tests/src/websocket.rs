@@ -1,6 +1,7 @@
 //! WebSocket handshakes as raw text, and frames by tungstenite over either end.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use tungstenite::Message;
 use tungstenite::handshake::derive_accept_key;
@@ -42,6 +43,8 @@ pub fn accept(conn: &mut Conn) {
 pub fn echo_app() -> Upstream {
     Upstream::start(|conn| {
         accept(conn);
+        // Silence is what a tunnel may have; a thousand of them take a while to open.
+        conn.set_timeout(Duration::from_secs(600));
         let mut socket = frames(&mut *conn, Role::Server);
         while let Ok(message) = socket.read() {
             if !message.is_close() && socket.send(message).is_err() {

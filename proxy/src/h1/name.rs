@@ -6,6 +6,8 @@ pub enum Name {
     /// Passed on as it is.
     Other,
     Authorization,
+    /// Not a field anybody uses; but `Connection: close` names it.
+    Close,
     Connection,
     ContentEncoding,
     ContentLength,
@@ -79,6 +81,7 @@ impl Name {
         matches!(
             self,
             Self::Connection
+                | Self::Close
                 | Self::KeepAlive
                 | Self::ProxyConnection
                 | Self::ProxyAuthenticate
@@ -145,7 +148,7 @@ fn candidates(len: usize) -> &'static [(&'static [u8], Name)] {
     match len {
         2 => &[(b"te", Name::Te)],
         4 => &[(b"host", Name::Host), (b"date", Name::Date)],
-        5 => &[(b"proxy", Name::Proxy)],
+        5 => &[(b"proxy", Name::Proxy), (b"close", Name::Close)],
         6 => &[(b"cookie", Name::Cookie), (b"expect", Name::Expect), (b"server", Name::Server)],
         7 => {
             &[(b"referer", Name::Referer), (b"upgrade", Name::Upgrade), (b"trailer", Name::Trailer)]

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use super::framing::Length;
+use super::framing::{self, Length};
 use super::head::{AnswerHead, Fields, RequestHead, Version, tokens};
 use super::name::Name;
 use super::target::Target;
@@ -155,6 +155,23 @@ pub enum OutgoingBody {
     UntilClose,
     /// 101: no framing any more.
     Tunnel,
+}
+
+impl OutgoingBody {
+    /// How a body of `length` goes to a client of `version`.
+    pub fn of(length: Length, status: u16, to_head: bool, version: Version) -> Self {
+        let chunks = version == Version::Http11;
+        match length {
+            Length::None if status == 304 => Self::Described,
+            // RFC 9110 section 8.6: no Content-Length in 1xx and 204, also when HEAD asked.
+            Length::None if framing::is_bodyless(status) => Self::None,
+            Length::None if to_head => Self::Described,
+            Length::None => Self::Sized(0),
+            Length::Sized(bytes) => Self::Sized(bytes),
+            Length::Chunked | Length::UntilClose if chunks => Self::Chunked,
+            Length::Chunked | Length::UntilClose => Self::UntilClose,
+        }
+    }
 }
 
 /// Writes the head of an answer for the client.

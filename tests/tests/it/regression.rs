@@ -112,3 +112,14 @@ fn a_request_refused_for_a_bare_lf_has_an_access_line() {
     assert_eq!(client.answer("GET").status(), 400);
     assert!(sheen.access().wait_for("/bare").contains("\" 400 "));
 }
+
+/// A 204 to HEAD kept its Content-Length, which RFC 9110 section 8.6 forbids.
+#[test]
+fn a_204_to_head_has_no_content_length() {
+    let app = Upstream::answering("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n");
+    let sheen = Setup::to(&app).start();
+    let mut client = sheen.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    let answer = client.answer("HEAD");
+    assert_eq!((answer.status(), answer.field("content-length")), (204, None));
+}
