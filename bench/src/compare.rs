@@ -36,6 +36,9 @@ pub(crate) struct CompareArgs {
     /// A folder with another Debian (made by debootstrap), whose peers run beside those of this one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Another build of sheen to run beside this one, as `sheen-other`: before and after a change
+    #[arg(long, value_name = "FILE")]
+    other: Option<PathBuf>,
     /// Where report.md, results.json and chart.svg go
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     out: PathBuf,
@@ -73,7 +76,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
     let open_files = machine::raise_open_files();
     let cores = Cores::find()?;
     let sheen = sheen_binary()?;
-    let (found, missing) = peers::find(&sheen, args.root.as_deref());
+    let (mut found, missing) = peers::find(&sheen, args.root.as_deref());
+    found.extend(args.other.as_deref().map(peers::other_sheen));
     if !missing.is_empty() {
         println!("not installed: {}; get them with", missing.join(", "));
         println!("    apt-get install --no-install-recommends nginx haproxy caddy h2o hitch");
@@ -124,7 +128,7 @@ fn start_all(
 ) -> Vec<Peer> {
     let mut running = Vec::new();
     for found in found {
-        let always = matches!(found.name.as_str(), "sheen" | "nginx");
+        let always = matches!(found.name.as_str(), "sheen" | "sheen-other" | "nginx");
         if !always && !wanted(&args.peer, &found.name) {
             continue;
         }
@@ -193,24 +197,23 @@ fn start_upstream(cores: &Cores) -> Result<(SocketAddr, Running), String> {
     Ok((address, running))
 }
 
-/// The release build beside this program, made when it is not there.
-fn sheen_binary() -> Result<PathBuf, String> {
+/// The release build beside this program, brought up to date where there is cargo.
+pub(crate) fn sheen_binary() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let dir = own.parent().expect("a program is in a folder");
     let path = dir.join("sheen");
-    if !path.exists() {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let target = dir.parent().expect("target/release is in target");
-        let built = Command::new("cargo")
-            .args(["build", "--release", "-p", "sheen", "--target-dir"])
-            .arg(target)
-            .current_dir(workspace)
-            .status();
-        if !built.is_ok_and(|status| status.success()) {
-            return Err("cargo build --release -p sheen failed".to_owned());
-        }
+    let target = dir.parent().expect("target/release is in target");
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--release", "-p", "sheen", "--target-dir"])
+        .arg(target)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .status();
+    match built {
+        Ok(status) if status.success() => Ok(path),
+        Ok(_) => Err("cargo build --release -p sheen failed".to_owned()),
+        Err(_) if path.exists() => Ok(path),
+        Err(error) => Err(format!("no {}, and cargo: {error}", path.display())),
     }
-    Ok(path)
 }
 
 /// True for the peer that ratios are to.

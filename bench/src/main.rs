@@ -5,6 +5,7 @@ mod cases;
 mod chart;
 mod compare;
 mod configs;
+mod counts;
 mod floor;
 mod histogram;
 mod link;
@@ -15,9 +16,11 @@ mod peers;
 mod pki;
 mod poll;
 mod process;
+mod repeat;
 mod report;
 mod talk;
 mod upstream;
+mod whole;
 mod wire;
 
 use std::net::SocketAddr;
@@ -26,6 +29,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::compare::CompareArgs;
+use crate::counts::CountsArgs;
+
+/// As sheen has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 #[command(name = "bench", about = "Benches of sheen")]
@@ -37,6 +45,12 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(CompareArgs),
+    Counts(CountsArgs),
+    /// Call one of the counted functions again and again
+    Repeat {
+        name: String,
+        times: u64,
+    },
     /// Run as a bare relay: neither TLS nor HTTP
     Floor {
         #[arg(long)]
@@ -51,6 +65,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Counts(args) => counts::run(&args),
+        Command::Repeat { name, times } => repeat::run(&name, times),
         Command::Floor { listen, to } => floor::run(listen, to).map_err(|error| error.to_string()),
         Command::Upstream => serve().map_err(|error| error.to_string()),
     };

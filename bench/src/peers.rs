@@ -44,8 +44,8 @@ impl Kind {
     /// What has to be said next to its numbers.
     pub(crate) fn remark(self) -> &'static str {
         match self {
-            Self::Hitch => "TLS only: it reads no HTTP",
-            Self::Floor => "neither TLS nor HTTP",
+            Self::Hitch => "TLS only",
+            Self::Floor => "no TLS, no HTTP",
             Self::Sheen | Self::Nginx | Self::Haproxy | Self::Caddy | Self::H2o => "",
         }
     }
@@ -101,6 +101,11 @@ pub(crate) fn find(sheen: &Path, root: Option<&Path>) -> (Vec<Found>, Vec<&'stat
         found.extend(there.map(|launch| describe(kind, format!("{}-root", kind.word()), launch)));
     }
     (found, missing)
+}
+
+pub(crate) fn other_sheen(path: &Path) -> Found {
+    let path = path.canonicalize().unwrap_or(path.to_owned());
+    describe(Kind::Sheen, "sheen-other".to_owned(), vec![path.display().to_string()])
 }
 
 /// A program of another Debian, run with the loader and the libraries it was built for.

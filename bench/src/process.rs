@@ -37,6 +37,10 @@ impl Running {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time that the program has had so far, in nanoseconds.
     pub(crate) fn cpu_ns(&self) -> u64 {
         descendants(self.child.id()).iter().map(|pid| cpu_of(*pid)).sum()
@@ -50,6 +54,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if self.has_ended() {
+            return;
+        }
         let family = descendants(self.child.id());
         self.signal(Signal::TERM);
         if !wait_until(GRACE, || self.has_ended()) {

@@ -138,9 +138,10 @@ fn pad(table: &mut [Vec<String>]) {
 pub(crate) fn ordered(results: &BTreeMap<String, Rounds>) -> Vec<&str> {
     let rank = |name: &str| match name {
         "sheen" => 0,
-        "nginx" => 1,
-        "floor" => 3,
-        _ => 2,
+        "sheen-other" => 1,
+        "nginx" => 2,
+        "floor" => 4,
+        _ => 3,
     };
     let mut names: Vec<&str> = results.keys().map(String::as_str).collect();
     names.sort_by_key(|name| (rank(name), *name));
@@ -252,7 +253,10 @@ fn conditions(outcome: &Outcome) -> String {
 fn summary(outcome: &Outcome) -> String {
     let names: Vec<&str> = outcome.peers.iter().map(|(found, _)| found.name.as_str()).collect();
     let mut heading = vec!["case".to_owned(), "target".to_owned(), "reached".to_owned()];
-    heading.extend(names.iter().map(|name| (*name).to_owned()));
+    heading.extend(outcome.peers.iter().map(|(found, _)| match found.kind.remark() {
+        "" => found.name.clone(),
+        remark => format!("{} ({remark})", found.name),
+    }));
     let mut table = vec![heading];
     for (case, results) in &outcome.results {
         let value = |name: &str| match case.kind {

@@ -1,0 +1,204 @@
+//! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS session past its handshake.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use certstore::{CertSet, Resolver, Source, Store, tickets};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, SignatureScheme};
+use sheen::buf::Buf;
+use sheen::config::native;
+use sheen::context::Snapshot;
+use sheen::plan::Context;
+use sheen::redirect::Redirect;
+use sheen::route::Routes;
+use sheen::tls::{self, session::Session};
+
+/// As Firefox asks for a page of a Shiny app.
+pub const REQUEST: &[u8] = b"GET /app/?language=en HTTP/1.1\r\n\
+    Host: bench.example\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
+    Accept-Language: en-GB,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Connection: keep-alive\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    Sec-Fetch-Dest: document\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-Site: none\r\n\
+    \r\n";
+/// As Shiny answers.
+pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Content-Type: text/html; charset=UTF-8\r\n\
+    Date: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
+    X-UA-Compatible: IE=edge,chrome=1\r\n\
+    Connection: keep-alive\r\n\
+    Content-Length: 1000\r\n\
+    \r\n";
+pub const HSTS: &[u8] = b"Strict-Transport-Security: max-age=63072000; includeSubDomains\r\n";
+pub const SCHEMES: &[SignatureScheme] =
+    &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
+pub const NAME: &str = "bench.example";
+
+/// Files that are gone when this is.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(word: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("sheen-bench-{word}-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a folder for temporary files");
+        Self(dir)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What stays behind is small, and in the folder for such things.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A store with one certificate that answers for `names` names.
+pub fn store(names: usize) -> Arc<Store> {
+    let folder = Folder::new(&format!("names-{names}"));
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec![NAME.to_owned()]).expect("it is a name");
+    let cert = params.self_signed(&key).expect("a certificate");
+    let (cert_file, key_file) = (folder.0.join("cert.pem"), folder.0.join("key.pem"));
+    fs::write(&cert_file, cert.pem()).expect("the folder is ours");
+    fs::write(&key_file, key.serialize_pem()).expect("the folder is ours");
+    let mut all = vec![NAME.to_owned()];
+    all.extend((1..names).map(|number| format!("site-{number}.example")));
+    let source = Source { cert: cert_file, key: key_file, names: all, default: true };
+    let (store, _) = Store::open(vec![source]).expect("the pair fits");
+    store
+}
+
+/// A set with that many names.
+pub fn set(names: usize) -> Arc<CertSet> {
+    store(names).current()
+}
+
+/// A configuration with one site, as the data plane has it.
+pub fn snapshot() -> Snapshot {
+    let text = "[[site]]\nnames = [\"bench.example\"]\nto = \"127.0.0.1:3838\"\n\
+        hsts = \"max-age=63072000\"\n";
+    let config = native::parse(text, "bench.toml").expect("the configuration is right").config;
+    let ticketer = tickets::ticketer();
+    let resolver = Arc::new(Resolver(store(1)));
+    Snapshot {
+        routes: Routes::new(&config.sites),
+        limits: config.limits.clone(),
+        tls: tls::config::server(config.protocols, resolver, ticketer),
+        redirect: Redirect::new(443),
+        trusted_proxies: Vec::new(),
+    }
+}
+
+/// A connection over TLS from a client nobody trusts, or over plain HTTP.
+pub fn context(snapshot: &Snapshot, tls: bool) -> Context<'_> {
+    Context {
+        snapshot,
+        client: "203.0.113.7",
+        trusted: false,
+        tls,
+        handshake_site: tls.then_some(0),
+        draining: false,
+    }
+}
+
+/// A server session and a client that have shaken hands.
+#[derive(Debug)]
+pub struct Pair {
+    pub session: Session,
+    pub client: ClientConnection,
+    incoming: Buf,
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![NAME.to_owned()]).expect("it is a name");
+        let cert = params.self_signed(&key).expect("a certificate");
+        let chain = vec![CertificateDer::from(cert.der().to_vec())];
+        let mut roots = RootCertStore::empty();
+        roots.add(chain[0].clone()).expect("a certificate");
+        let private = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes());
+        let private = private.expect("a key in PEM");
+        // The suite that browsers take, so that it can be set against the bare cipher.
+        let mut crypto = rustls::crypto::aws_lc_rs::default_provider();
+        crypto.cipher_suites =
+            vec![rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
+        let crypto = Arc::new(crypto);
+        let mut server = ServerConfig::builder_with_provider(crypto.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the suite is of TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .expect("the pair fits");
+        server.ticketer = tickets::ticketer();
+        let mut config = ClientConfig::builder_with_provider(crypto)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the suite is of TLS 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        let name = ServerName::try_from(NAME).expect("it is a name");
+        let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let session = Session::new(Arc::new(server)).expect("a session");
+        let mut pair = Self { session, client, incoming: Buf::new() };
+        while pair.session.is_handshaking() || pair.client.is_handshaking() {
+            pair.exchange();
+        }
+        pair
+    }
+}
+
+impl Pair {
+    fn exchange(&mut self) {
+        let flight = flight(&mut self.client);
+        self.incoming.extend(&flight);
+        let (mut plain, mut out) = (Buf::new(), Buf::new());
+        let data = self.incoming.data_mut();
+        let received = self.session.receive(data, &mut plain, &mut out).expect("a handshake");
+        self.incoming.consume(received.consumed);
+        let mut flight = out.data();
+        while !flight.is_empty() {
+            self.client.read_tls(&mut flight).expect("memory can be read");
+            self.client.process_new_packets().expect("a handshake");
+        }
+    }
+}
+
+/// A client that sends.
+#[derive(Debug)]
+pub struct Sender(ClientConnection);
+
+impl Sender {
+    pub fn new(mut client: ClientConnection) -> Self {
+        client.set_buffer_limit(None);
+        Self(client)
+    }
+
+    /// Records with `bytes` bytes in them.
+    pub fn records(&mut self, bytes: usize) -> Vec<u8> {
+        let data = vec![b'r'; bytes];
+        self.0.writer().write_all(&data).expect("there is no limit");
+        flight(&mut self.0)
+    }
+}
+
+fn flight(client: &mut ClientConnection) -> Vec<u8> {
+    let mut flight = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut flight).expect("memory can be written");
+    }
+    flight
+}
