@@ -1,5 +1,5 @@
-//! `/.well-known/acme-challenge/` on plain HTTP, from a folder: how certbot's webroot plugin proves a name
-//! (RFC 8555 section 8.3).
+//! `/.well-known/acme-challenge/` on plain HTTP, from a folder: how certbot's webroot plugin proves
+//! a name (RFC 8555 section 8.3).
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -9,8 +9,8 @@ use std::path::Path;
 /// The path under which challenges are asked for.
 pub const PREFIX: &str = "/.well-known/acme-challenge/";
 
-/// The token in a path below [`PREFIX`]; `None` when it can't be one: base64url alone, so it can't lead out of the
-/// folder either.
+/// The token in a path below [`PREFIX`]; `None` when it can't be one: base64url alone, so it can't
+/// lead out of the folder either.
 pub fn token(path: &str) -> Option<&str> {
     let token = path.strip_prefix(PREFIX)?;
     let valid = !token.is_empty()
@@ -21,7 +21,8 @@ pub fn token(path: &str) -> Option<&str> {
 
 /// The file's bytes; `None` when there is none.
 ///
-/// The only file that a worker reads: small, local, and asked for by nobody but a certificate authority.
+/// The only file that a worker reads: small, local, and asked for by nobody but a certificate
+/// authority.
 pub fn read(webroot: &Path, token: &str) -> Option<Vec<u8>> {
     let path = webroot.join(&PREFIX[1..]).join(token);
     let mut content = Vec::new();

@@ -1,8 +1,8 @@
 //! How many connections there may be: in all, and from one address.
 //!
-//! Shared by all workers without a lock. Addresses are counted in two tables of counters, each under a hash of its
-//! own; the smaller of the two is at least the true count, and above it only when an address meets crowded others in
-//! both tables.
+//! Shared by all workers without a lock. Addresses are counted in two tables of counters, each
+//! under a hash of its own; the smaller of the two is at least the true count, and above it only
+//! when an address meets crowded others in both tables.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;

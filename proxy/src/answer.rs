@@ -1,4 +1,5 @@
-//! The upstream's answer on its way to the client: read its head, write the client's, relay the body.
+//! The upstream's answer on its way to the client: read its head, write the client's, relay the
+//! body.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -112,8 +113,9 @@ impl Exchange<'_> {
         }
     }
 
-    /// Relays the answer while the request is still being sent. The answer's end is the end. An upstream that
-    /// has closed its side may still have answered, so that alone does not end the exchange from the upload's side.
+    /// Relays the answer while the request is still being sent. The answer's end is the end. An
+    /// upstream that has closed its side may still have answered, so that alone does not end the
+    /// exchange from the upload's side.
     pub async fn answer_during(
         &self,
         upload: impl Future<Output = Result<(), Fault>>,

@@ -1,11 +1,12 @@
-//! A byte buffer that belongs to one connection while it holds data and to its worker's pool while it does not.
+//! A byte buffer that belongs to one connection while it holds data and to its worker's pool while
+//! it does not.
 //!
 //! ```text
 //!   | headroom | data ........ | tail |
 //!              start           end    capacity
 //! ```
-//! Headroom lets a rewritten head, or a chunk-size line, go in front of a body that stays where it was received.
-//! An empty buffer owns no memory, so an idle connection holds none (invariant 9).
+//! Headroom lets a rewritten head, or a chunk-size line, go in front of a body that stays where it
+//! was received. An empty buffer owns no memory, so an idle connection holds none (invariant 9).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,7 +20,8 @@ thread_local! {
 
 /// See the module's picture.
 ///
-/// Invariant: `start <= end <= bytes.len()`, and `bytes` is empty when `start == end` after a `consume`.
+/// Invariant: `start <= end <= bytes.len()`, and `bytes` is empty when `start == end` after a
+/// `consume`.
 #[derive(Default)]
 pub struct Buf {
     bytes: Vec<u8>,
@@ -49,7 +51,8 @@ impl Buf {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// At least `want` free bytes behind the data, to be filled and then announced by [`Buf::filled`].
+    /// At least `want` free bytes behind the data, to be filled and then announced by
+    /// [`Buf::filled`].
     pub fn space(&mut self, want: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes = take(want);

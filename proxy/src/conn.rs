@@ -1,4 +1,5 @@
-//! One connection, from accept to its log line. This page tells the story; the other rooms do the work.
+//! One connection, from accept to its log line. This page tells the story; the other rooms do the
+//! work.
 //!
 //! ```text
 //!   handshake -> [ read head -> plan -> connect -> relay both ways -> log ] ... -> close
@@ -110,7 +111,8 @@ impl Connection {
         }
     }
 
-    /// Serves the connection to its end. Every end is logged here or in the tunnel, once (invariant 4).
+    /// Serves the connection to its end. Every end is logged here or in the tunnel, once (invariant
+    /// 4).
     pub async fn serve(mut self, tls: bool, trusted: bool) {
         self.identity.trusted.set(trusted);
         match self.converse(tls).await {
@@ -292,7 +294,8 @@ impl Connection {
             .map_err(|refusal| self.refuse(refusal))
     }
 
-    /// Proxies: on a pooled connection where there is one, and once more on a new one when that was dead.
+    /// Proxies: on a pooled connection where there is one, and once more on a new one when that was
+    /// dead.
     async fn forward(&mut self, terms: Terms, mut forward: Forward) -> Result<Next, Fault> {
         let mut pooled = forward.upgrade == Upgrade::None;
         loop {
@@ -388,7 +391,8 @@ impl Connection {
         if upload.body.is_done() {
             return exchange.answer(from_upstream).await;
         }
-        // Most requests have no body or a short one; the two halves at once are put on the heap for the others.
+        // Most requests have no body or a short one; the two halves at once are put on the heap for
+        // the others.
         Box::pin(exchange.answer_during(upload.run(), from_upstream)).await
     }
 
@@ -411,8 +415,8 @@ impl Connection {
         runtime::spawn(tunnel::run(Box::new(tunnel)));
     }
 
-    /// An ordinary end: what we still have to say is said, and what the client still sends is not answered with a
-    /// reset.
+    /// An ordinary end: what we still have to say is said, and what the client still sends is not
+    /// answered with a reset.
     async fn close(self, closed: Closed) {
         self.client.watch.enter(Stage::Linger, LINGER);
         if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
@@ -420,7 +424,8 @@ impl Connection {
         }
     }
 
-    /// The end of a connection on which something went wrong: an answer if one can be given, and the log.
+    /// The end of a connection on which something went wrong: an answer if one can be given, and
+    /// the log.
     async fn fail(mut self, fault: Fault) {
         let worker = self.worker.clone();
         if fault.stage == Stage::ReadRequestHead && !self.record.has_request() {

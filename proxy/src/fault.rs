@@ -1,5 +1,6 @@
-//! How connections end. An ordinary end is a [`Closed`]; anything else is a [`Fault`] that says at which stage, on
-//! whose side and why, and is turned into a status, a log level and words here and nowhere else.
+//! How connections end. An ordinary end is a [`Closed`]; anything else is a [`Fault`] that says at
+//! which stage, on whose side and why, and is turned into a status, a log level and words here and
+//! nowhere else.
 
 use std::fmt;
 use std::io;

@@ -1,8 +1,8 @@
 //! sheen: HTTPS in front of Shiny apps.
 //!
-//! In reading order: the control plane (`cli`, `config`, `server`, `demo`) may block and runs rarely; the data plane
-//! (`worker`, `conn` and what they call) runs once per core, without locks. `io` alone knows the runtime and sockets.
-//! ARCHITECTURE.md has the map and the invariants.
+//! In reading order: the control plane (`cli`, `config`, `server`, `demo`) may block and runs
+//! rarely; the data plane (`worker`, `conn` and what they call) runs once per core, without locks.
+//! `io` alone knows the runtime and sockets. ARCHITECTURE.md has the map and the invariants.
 
 // -- control plane --
 pub mod cli;

@@ -1,4 +1,5 @@
-//! Every bound and deadline of sheen: the unit in the name, the default beside it, relations asserted.
+//! Every bound and deadline of sheen: the unit in the name, the default beside it, relations
+//! asserted.
 
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ pub struct Limits {
     pub timeouts: Timeouts,
 }
 
-/// Deadlines. Each is the longest wait for progress, except `handshake`, `request_head` and `drain`,
-/// which bound the whole step.
+/// Deadlines. Each is the longest wait for progress, except `handshake`, `request_head` and
+/// `drain`, which bound the whole step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     pub handshake: Duration,
@@ -106,7 +107,8 @@ pub const LINGER: Duration = Duration::from_secs(10);
 
 /// How long a connection that was accepted while we drain may take to bring its request.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
-/// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes back.
+/// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes
+/// back.
 pub const TUNNEL_SENDS: u32 = 10;
 /// Pieces that one direction moves before other connections get their turn.
 pub const PIECES_PER_TURN_MAX: usize = 16;

@@ -62,7 +62,8 @@ pub fn bind_all(
     if problems.is_empty() { Ok((active, sockets)) } else { Err(problems) }
 }
 
-/// `ours`: this process listens on that port already, and will stop when the workers have the new sockets.
+/// `ours`: this process listens on that port already, and will stop when the workers have the new
+/// sockets.
 fn bind(
     address: SocketAddr,
     workers: usize,

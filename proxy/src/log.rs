@@ -1,4 +1,5 @@
-//! Access and error logs. Workers hand finished lines to one thread that writes them; they never wait for a disk.
+//! Access and error logs. Workers hand finished lines to one thread that writes them; they never
+//! wait for a disk.
 //!
 //! When that thread can't keep up, lines are dropped and counted, and the count is logged.
 

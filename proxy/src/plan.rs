@@ -1,7 +1,7 @@
 //! From the bytes of a request head to what is to be done with it, in one step without a wait.
 //!
-//! Order: syntax, target, framing, site, then redirect or location; at the end the head that the app gets stands in
-//! front of the body in the same buffer.
+//! Order: syntax, target, framing, site, then redirect or location; at the end the head that the
+//! app gets stands in front of the body in the same buffer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -180,8 +180,8 @@ fn app_path<'a>(target: &Target<'a>, location: &Location) -> Result<Path<'a>, Re
     }
 }
 
-/// The site of the request. Over TLS it must be that of the handshake, whose certificate the client has checked
-/// (RFC 9110 section 15.5.20).
+/// The site of the request. Over TLS it must be that of the handshake, whose certificate the client
+/// has checked (RFC 9110 section 15.5.20).
 fn site_of(target: &Target<'_>, context: &Context<'_>) -> Result<usize, Refusal> {
     let site = context.snapshot.routes.index(target.host);
     match context.handshake_site {
@@ -220,7 +220,8 @@ fn plain_http(
     };
     let host = (!target.host.is_empty()).then(|| range(target.host));
     let absolute_root = target.path_and_query.len() == 1 && !head.target.starts_with(['/', '*']);
-    // `http://host` without a path has no slash in the buffer to point to; the method's line has one.
+    // `http://host` without a path has no slash in the buffer to point to; the method's line has
+    // one.
     let target = if absolute_root { slash(raw) } else { range(target.path_and_query) };
     Ok(Some(Deed::Redirect { host, target, permanent }))
 }

@@ -1,6 +1,7 @@
 //! The answer of a plain-HTTP listener: the same host, path and query on https.
 //!
-//! Nothing is copied and nothing allocated: precomputed parts and slices of the request leave in one vectored write.
+//! Nothing is copied and nothing allocated: precomputed parts and slices of the request leave in
+//! one vectored write.
 
 use std::io::IoSlice;
 

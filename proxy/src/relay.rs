@@ -1,4 +1,5 @@
-//! Moving bodies: one loop for either direction of an exchange, and for a tunnel, which is the same without framing.
+//! Moving bodies: one loop for either direction of an exchange, and for a tunnel, which is the same
+//! without framing.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -201,7 +202,8 @@ impl Half<'_> {
     }
 }
 
-/// One direction of a tunnel, to its end; returns the bytes it moved. Both ends' deadlines move with every byte.
+/// One direction of a tunnel, to its end; returns the bytes it moved. Both ends' deadlines move
+/// with every byte.
 pub async fn pump(
     from: &Stream,
     to: &Stream,
@@ -234,7 +236,8 @@ pub async fn pump(
     }
 }
 
-/// Counts pieces, and lets other connections run after so many: on a fast path both ends may be ready for ever.
+/// Counts pieces, and lets other connections run after so many: on a fast path both ends may be
+/// ready for ever.
 #[derive(Debug, Default)]
 struct Turn {
     pieces: usize,

@@ -1,5 +1,5 @@
-//! The answers that sheen itself gives: short pages in words that a user of the app understands, with a line for the
-//! operator.
+//! The answers that sheen itself gives: short pages in words that a user of the app understands,
+//! with a line for the operator.
 
 use std::io::Write;
 
@@ -97,22 +97,26 @@ fn words(status: u16) -> (&'static str, &'static str) {
         ),
         413 => (
             "This upload is too large",
-            "The operator can raise request_body_bytes in the proxy's configuration.",
+            "Operator: request_body_bytes in the proxy's configuration is the limit.",
         ),
         414 | 431 => (
             "This request is too large",
-            "The address or the cookies of this site are too long. Deleting the site's cookies may help.",
+            "The address or the cookies of this site are too long. Deleting the site's cookies \
+             may help.",
         ),
         421 => ("Wrong connection for this site", "Please reload the page."),
         426 => ("This WebSocket version is not supported", "The proxy speaks version 13."),
         502 => (
             "The app is not answering",
-            "It may be starting or have stopped; please try again in a moment. Operator: check that the app is running and listens where the proxy looks for it; the proxy's error log says what it tried.",
+            "It may be starting or have stopped; please try again in a moment. Operator: check \
+             that the app is running and listens where the proxy looks for it; the proxy's error \
+             log says what it tried.",
         ),
         503 => ("The server is restarting", "Please try again in a moment."),
         504 => (
             "The app is taking too long",
-            "It is there but has not answered in time. Operator: look for what keeps it busy, or raise upstream_answer in the proxy's configuration.",
+            "It is there but has not answered in time. Operator: look for what keeps it busy, or \
+             raise upstream_answer in the proxy's configuration.",
         ),
         500 => ("Something went wrong in the proxy", "Operator: see the proxy's error log."),
         _ => (

@@ -60,8 +60,8 @@ pub fn run(config: Config, reload: Reload) -> Result<(), StartError> {
     server.until_the_end(&reload)
 }
 
-/// Whether the certificates of a configuration can be used: what `-t` checks beyond the file itself.
-/// Returns warnings.
+/// Whether the certificates of a configuration can be used: what `-t` checks beyond the file
+/// itself. Returns warnings.
 pub fn check(config: &Config) -> Result<Vec<certstore::Problem>, Vec<certstore::Problem>> {
     let sources = sources(config, &mut Vec::new()).map_err(|problem| vec![problem])?;
     let (_, report) = Store::open(sources)?;

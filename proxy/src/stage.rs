@@ -1,7 +1,8 @@
-//! What a connection waits for: its deadline, its words in the log, and who is to blame when nothing comes.
+//! What a connection waits for: its deadline, its words in the log, and who is to blame when
+//! nothing comes.
 //!
-//! Deadlines cost no timer per connection. Each end of a connection has a [`Watch`]; one sweep per worker and tick
-//! ([`Registry::sweep`]) wakes those whose time is up.
+//! Deadlines cost no timer per connection. Each end of a connection has a [`Watch`]; one sweep per
+//! worker and tick ([`Registry::sweep`]) wakes those whose time is up.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -211,8 +212,8 @@ impl Watch {
         self.entry.deadline_ms.set(self.registry.now_ms.get().saturating_add(after_ms));
     }
 
-    /// A watch for a wait that may fall into another one on the same end: a request that is still being sent while
-    /// its answer is awaited.
+    /// A watch for a wait that may fall into another one on the same end: a request that is still
+    /// being sent while its answer is awaited.
     pub fn beside(&self) -> Self {
         self.registry.watch()
     }
@@ -222,8 +223,8 @@ impl Watch {
         self.wait_unless(event, || false)
     }
 
-    /// As [`Watch::wait`]; whenever the wait is looked at again, on a probing watch at least once a tick, `gone` is
-    /// asked, and when it says yes the client is taken to have left.
+    /// As [`Watch::wait`]; whenever the wait is looked at again, on a probing watch at least once a
+    /// tick, `gone` is asked, and when it says yes the client is taken to have left.
     pub fn wait_unless<'a, F: Future, G: Fn() -> bool + Unpin>(
         &'a self,
         event: Pin<&'a mut F>,

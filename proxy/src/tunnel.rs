@@ -1,7 +1,7 @@
 //! A WebSocket after its handshake: bytes both ways until both sides have ended.
 //!
-//! A Shiny session is one of these and lives for hours, mostly idle. So it runs as a task of its own that holds what
-//! a tunnel needs and nothing of the exchange that opened it.
+//! A Shiny session is one of these and lives for hours, mostly idle. So it runs as a task of its
+//! own that holds what a tunnel needs and nothing of the exchange that opened it.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -59,8 +59,8 @@ pub async fn run(mut tunnel: Box<Tunnel>) {
     log_access(worker, identity, record);
 }
 
-/// Polls both directions until both have ended, or one has failed. They stay in the caller's frame: moved into this
-/// one, every idle tunnel would hold them twice.
+/// Polls both directions until both have ended, or one has failed. They stay in the caller's frame:
+/// moved into this one, every idle tunnel would hold them twice.
 fn both(
     mut up: Pin<&mut impl Future<Output = Result<(), Fault>>>,
     mut down: Pin<&mut impl Future<Output = Result<(), Fault>>>,

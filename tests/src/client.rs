@@ -1,4 +1,5 @@
-//! A browser's end: raw bytes over TLS or plain TCP, blocking, with deadlines, and how the connection ended.
+//! A browser's end: raw bytes over TLS or plain TCP, blocking, with deadlines, and how the
+//! connection ended.
 
 use std::fmt;
 use std::io::{self, Read, Write};

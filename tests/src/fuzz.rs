@@ -1,7 +1,8 @@
-//! The bodies of the fuzz targets: each takes any bytes and checks what must hold for them, not only that nothing
-//! panics.
+//! The bodies of the fuzz targets: each takes any bytes and checks what must hold for them, not
+//! only that nothing panics.
 //!
-//! libFuzzer drives them from `tests/fuzz`; the ordinary test run replays `tests/corpus` and some mutations of it.
+//! libFuzzer drives them from `tests/fuzz`; the ordinary test run replays `tests/corpus` and some
+//! mutations of it.
 
 mod messages;
 mod naive;

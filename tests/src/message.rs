@@ -84,7 +84,8 @@ impl Head {
     }
 }
 
-/// Reads up to and with the empty line after a head; `None` when the stream ends before its first byte.
+/// Reads up to and with the empty line after a head; `None` when the stream ends before its first
+/// byte.
 pub fn read_head(source: &mut impl Source) -> Result<Option<Head>, Ended> {
     loop {
         let end = find(source.buffer(), b"\r\n\r\n");

@@ -1,7 +1,7 @@
 //! The process under test: its configuration, its addresses, its log, and how it must end.
 //!
-//! `SHEEN_BIN` names another binary than the workspace's; `SHEEN_TEST_RUNTIME` another rung than `auto`, so that all
-//! scenarios can be run on each.
+//! `SHEEN_BIN` names another binary than the workspace's; `SHEEN_TEST_RUNTIME` another rung than
+//! `auto`, so that all scenarios can be run on each.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -257,7 +257,8 @@ impl Sheen {
         if self.stderr.count(RELOADED) > before.0 { Reload::Done } else { Reload::Kept }
     }
 
-    /// Declares that the log will hold a fault with these words; dropping sheen asserts that it does.
+    /// Declares that the log will hold a fault with these words; dropping sheen asserts that it
+    /// does.
     pub fn expect_log(&self, words: &str) {
         self.faults_expected.borrow_mut().push(words.to_owned());
     }
@@ -304,7 +305,8 @@ impl Sheen {
         address.unwrap_or_else(|| panic!("no {prefix} in {lines:?}")).trim().parse().unwrap()
     }
 
-    /// The rules every scenario is held to (invariants 4 and 6): it lived, it ends well, no fault in the log.
+    /// The rules every scenario is held to (invariants 4 and 6): it lived, it ends well, no fault
+    /// in the log.
     fn judge(&mut self) {
         let early = self.child.try_wait().unwrap();
         if early.is_none() {

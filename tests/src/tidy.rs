@@ -1,4 +1,5 @@
-//! Plain-text rules about source files: sizes, first lines, who may import whom. No parser, no dependencies.
+//! Plain-text rules about source files: sizes, first lines, who may import whom. No parser, no
+//! dependencies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,8 +60,8 @@ pub fn long_files(sources: &[Source]) -> Vec<String> {
     long.map(|source| format!("{}: {} lines", source.path, lines(source))).collect()
 }
 
-/// Functions that are too long, those of tests included. Relies on rustfmt: a function ends where a brace stands
-/// under its first line.
+/// Functions that are too long, those of tests included. Relies on rustfmt: a function ends where a
+/// brace stands under its first line.
 pub fn long_functions(sources: &[Source]) -> Vec<String> {
     let mut long = Vec::new();
     for source in sources {

@@ -1,4 +1,5 @@
-//! A scripted app behind sheen: a closure per connection, on TCP or a unix socket, that talks raw bytes.
+//! A scripted app behind sheen: a closure per connection, on TCP or a unix socket, that talks raw
+//! bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -81,7 +82,8 @@ impl Upstream {
         Self::accept_loop(format!("unix:{}", path.display()), accept, script)
     }
 
-    /// Answers every request with `answer`, on connections that stay open unless it says `Connection: close`.
+    /// Answers every request with `answer`, on connections that stay open unless it says
+    /// `Connection: close`.
     pub fn answering(answer: impl Into<String>) -> Self {
         let answer = answer.into();
         Self::start(move |conn| conn.answer_all(|_| answer.clone().into_bytes()))

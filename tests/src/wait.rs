@@ -25,7 +25,8 @@ pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> boo
     }
 }
 
-/// Lets `span` go by, for scenarios whose subject is time itself (an idle connection, a slow reader).
+/// Lets `span` go by, for scenarios whose subject is time itself (an idle connection, a slow
+/// reader).
 pub fn pass(span: Duration) {
     holds_within(span, || false);
 }

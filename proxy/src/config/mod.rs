@@ -1,6 +1,7 @@
 //! The checked configuration that every dialect is lowered into.
 //!
-//! A [`Config`] exists only when all of it is right; what is wrong is reported as [`Problem`]s, all at once.
+//! A [`Config`] exists only when all of it is right; what is wrong is reported as [`Problem`]s, all
+//! at once.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), checked byte by byte while it passes through.
+//! The chunked transfer coding (RFC 9112 section 7.1), checked byte by byte while it passes
+//! through.
 //!
-//! A body goes on in the chunks it came in, without being copied. What not everybody reads alike is taken out:
-//! chunk extensions, and trailer fields that could change what the message means.
+//! A body goes on in the chunks it came in, without being copied. What not everybody reads alike is
+//! taken out: chunk extensions, and trailer fields that could change what the message means.
 
 use super::head::Search;
 use super::name::Name;

@@ -1,4 +1,5 @@
-//! How long a message body is: decided once, over all Content-Length and Transfer-Encoding fields (invariant 8).
+//! How long a message body is: decided once, over all Content-Length and Transfer-Encoding fields
+//! (invariant 8).
 //!
 //! RFC 9112 section 6. What two parsers could read in two ways is refused, never repaired: that is
 //! where request smuggling comes from.
@@ -78,7 +79,8 @@ fn chunked(fields: &Fields<'_, '_>, version: Version) -> Result<bool, Refusal> {
     }
 }
 
-/// Digits only, one value only: `5, 5`, which RFC 9112 section 6.3 lets a recipient accept, is refused.
+/// Digits only, one value only: `5, 5`, which RFC 9112 section 6.3 lets a recipient accept, is
+/// refused.
 fn content_length(fields: &Fields<'_, '_>) -> Result<Option<u64>, Refusal> {
     let value = match fields.only(Name::ContentLength) {
         Ok(None) => return Ok(None),

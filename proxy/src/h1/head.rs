@@ -1,7 +1,8 @@
-//! Heads of requests and answers: found in a buffer, tokenised, and refused when they are not plain.
+//! Heads of requests and answers: found in a buffer, tokenised, and refused when they are not
+//! plain.
 //!
-//! RFC 9112 sections 2 to 5. Tokenising is httparse's work; what it lets pass and we do not (a bare LF) is looked for
-//! while searching the end of the head, which goes over every byte once.
+//! RFC 9112 sections 2 to 5. Tokenising is httparse's work; what it lets pass and we do not (a bare
+//! LF) is looked for while searching the end of the head, which goes over every byte once.
 
 use std::mem::MaybeUninit;
 

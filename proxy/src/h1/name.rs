@@ -62,8 +62,8 @@ impl Name {
         Self::Other
     }
 
-    /// As [`Name::of`], seeing through `_` and `.` in the place of `-`: applications that read CGI variables can't
-    /// tell them apart. `Some` only for such an alias of a field that we guard.
+    /// As [`Name::of`], seeing through `_` and `.` in the place of `-`: applications that read CGI
+    /// variables can't tell them apart. `Some` only for such an alias of a field that we guard.
     pub fn aliased(name: &[u8]) -> Option<Self> {
         let mut plain = [0; LONGEST];
         if name.len() > LONGEST || memchr::memchr2(b'_', b'.', name).is_none() {
@@ -75,8 +75,8 @@ impl Name {
         Some(Self::of(&plain[..name.len()])).filter(|known| known.is_guarded())
     }
 
-    /// Fields that concern one hop alone, RFC 9110 section 7.6.1. They are never passed on; Transfer-Encoding,
-    /// Upgrade and Connection are written anew where they are needed.
+    /// Fields that concern one hop alone, RFC 9110 section 7.6.1. They are never passed on;
+    /// Transfer-Encoding, Upgrade and Connection are written anew where they are needed.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
@@ -126,8 +126,8 @@ impl Name {
             )
     }
 
-    /// Fields that a sender of a trailer section must not use, RFC 9110 section 6.5.1: those that change how the
-    /// message is framed, routed, believed or read.
+    /// Fields that a sender of a trailer section must not use, RFC 9110 section 6.5.1: those that
+    /// change how the message is framed, routed, believed or read.
     pub fn is_forbidden_in_trailers(self) -> bool {
         self.is_guarded()
             || matches!(

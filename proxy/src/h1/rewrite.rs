@@ -1,6 +1,8 @@
-//! Heads as the other side gets them: what concerns one hop is left out, what the other side must know is added.
+//! Heads as the other side gets them: what concerns one hop is left out, what the other side must
+//! know is added.
 //!
-//! Fields that stay are copied in runs as they came, not one by one; the new head is then put in front of the body.
+//! Fields that stay are copied in runs as they came, not one by one; the new head is then put in
+//! front of the body.
 
 use std::io::Write;
 
@@ -87,7 +89,8 @@ pub fn request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// X-Forwarded-* and the app's own header, each with one value (RFC 7239 has no users among the apps).
+/// X-Forwarded-* and the app's own header, each with one value (RFC 7239 has no users among the
+/// apps).
 fn forwarding_fields(
     out: &mut Vec<u8>,
     head: &RequestHead<'_, '_>,
@@ -136,8 +139,8 @@ fn forwarding_fields(
 pub struct Outgoing<'a> {
     pub client: Version,
     pub keep_alive: bool,
-    /// `None` on plain HTTP, where the app's own is dropped too (RFC 6797 section 7.2); else a whole field line that
-    /// replaces the app's, or empty.
+    /// `None` on plain HTTP, where the app's own is dropped too (RFC 6797 section 7.2); else a
+    /// whole field line that replaces the app's, or empty.
     pub hsts: Option<&'a [u8]>,
     pub body: OutgoingBody,
 }

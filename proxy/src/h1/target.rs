@@ -19,7 +19,8 @@ pub struct Target<'b> {
 }
 
 impl<'b> Target<'b> {
-    /// Errors: 400 for what is not a target or a host, 405 for methods that a reverse proxy does not take.
+    /// Errors: 400 for what is not a target or a host, 405 for methods that a reverse proxy does
+    /// not take.
     pub fn of(head: &RequestHead<'_, 'b>) -> Result<Self, Refusal> {
         if matches!(head.method, "CONNECT" | "TRACE") {
             return Err(Refusal { status: 405, words: "method is not allowed" });
@@ -80,8 +81,9 @@ fn strip_scheme(target: &str) -> Option<&str> {
     })
 }
 
-/// Host and port of `host[:port]`. Names as DNS and containers have them, addresses, IPv6 in brackets: less than RFC
-/// 3986 allows, so that a host can stand in a Location or a log without being escaped.
+/// Host and port of `host[:port]`. Names as DNS and containers have them, addresses, IPv6 in
+/// brackets: less than RFC 3986 allows, so that a host can stand in a Location or a log without
+/// being escaped.
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Refusal> {
     let end = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']').ok_or(INVALID_HOST)? + 2,

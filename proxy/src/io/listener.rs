@@ -16,8 +16,8 @@ pub fn bind_alone(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Binds and listens. Options that accepted sockets inherit (TCP_NODELAY, keepalive) are set here once, instead
-/// of on every connection.
+/// Binds and listens. Options that accepted sockets inherit (TCP_NODELAY, keepalive) are set here
+/// once, instead of on every connection.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = new_socket(address)?;
     sockopt::set_socket_reuseport(&socket, true)?;

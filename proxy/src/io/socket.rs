@@ -1,4 +1,5 @@
-//! A connected stream socket, TCP or Unix: readiness from the runtime, data by direct non-blocking calls.
+//! A connected stream socket, TCP or Unix: readiness from the runtime, data by direct non-blocking
+//! calls.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -17,8 +18,8 @@ use super::timer;
 
 /// A connected socket, non-blocking, closed on exec.
 ///
-/// The runtime is asked for readiness alone, which is the same for every kind of stream; so one of its types serves
-/// for TCP and Unix sockets, and a waiting connection stays small.
+/// The runtime is asked for readiness alone, which is the same for every kind of stream; so one of
+/// its types serves for TCP and Unix sockets, and a waiting connection stays small.
 #[derive(Debug)]
 pub struct Socket(monoio::net::TcpStream);
 

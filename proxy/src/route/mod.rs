@@ -62,7 +62,8 @@ impl Routes {
         Self { exact, wildcard, sites: sites.iter().map(Site::new).collect() }
     }
 
-    /// The number of the site that answers for `host`: exact name, wildcard of one label, the first.
+    /// The number of the site that answers for `host`: exact name, wildcard of one label, the
+    /// first.
     pub fn index(&self, host: &str) -> usize {
         let mut lower = [0; HOST_BYTES_MAX];
         let host = host.strip_suffix('.').unwrap_or(host);

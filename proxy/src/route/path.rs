@@ -1,7 +1,8 @@
-//! Paths in the form in which locations are compared: decoded, without dot segments and double slashes.
+//! Paths in the form in which locations are compared: decoded, without dot segments and double
+//! slashes.
 //!
-//! The app gets the path as the client wrote it; but which app that is must not depend on how it was
-//! written (`/%72studio/`, `/x/../rstudio/`).
+//! The app gets the path as the client wrote it; but which app that is must not depend on how it
+//! was written (`/%72studio/`, `/x/../rstudio/`).
 
 use std::borrow::Cow;
 

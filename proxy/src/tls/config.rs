@@ -59,8 +59,9 @@ thread_local! {
     static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
 }
 
-/// The server name of the ClientHello that was processed last on this thread. rustls's unbuffered connection does not
-/// keep it; the resolver sees it, on the same thread and before the call that delivered the hello returns.
+/// The server name of the ClientHello that was processed last on this thread. rustls's unbuffered
+/// connection does not keep it; the resolver sees it, on the same thread and before the call that
+/// delivered the hello returns.
 pub(super) fn take_asked_name() -> Option<Box<str>> {
     ASKED.take()
 }

@@ -1,8 +1,8 @@
 //! A TLS server session as bytes in, bytes out: no socket, no clock.
 //!
-//! The only file that knows rustls's unbuffered API (rustls 0.24 replaces it). Ciphertext is decrypted where it was
-//! received; everything to send is appended to one buffer, so that a flight of handshake messages or several records
-//! leave in one system call.
+//! The only file that knows rustls's unbuffered API (rustls 0.24 replaces it). Ciphertext is
+//! decrypted where it was received; everything to send is appended to one buffer, so that a flight
+//! of handshake messages or several records leave in one system call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -105,8 +105,9 @@ impl Session {
 
     /// Encrypts all of `plain` into records appended to `out`.
     ///
-    /// `rest` is what [`Session::receive`] left unconsumed. rustls remembers places in it while a handshake message
-    /// is incomplete, and panics when it is given less: a peer that sends half a KeyUpdate could do that to us.
+    /// `rest` is what [`Session::receive`] left unconsumed. rustls remembers places in it while a
+    /// handshake message is incomplete, and panics when it is given less: a peer that sends half a
+    /// KeyUpdate could do that to us.
     pub fn send(&mut self, rest: &mut [u8], plain: &[u8], out: &mut Buf) -> Result<(), Error> {
         loop {
             let UnbufferedStatus { state, .. } = self.rustls.process_tls_records(rest);
@@ -133,7 +134,8 @@ impl Session {
         }
     }
 
-    /// Appends close_notify to `out`, once the handshake allows it. `rest` as for [`Session::send`].
+    /// Appends close_notify to `out`, once the handshake allows it. `rest` as for
+    /// [`Session::send`].
     pub fn send_close_notify(&mut self, rest: &mut [u8], out: &mut Buf) {
         loop {
             let UnbufferedStatus { state, .. } = self.rustls.process_tls_records(rest);
@@ -154,8 +156,8 @@ impl Session {
         }
     }
 
-    /// After a failure rustls still hands out what it had queued, the alert last. It must not be asked for more: it
-    /// would go through the input again, and fail again.
+    /// After a failure rustls still hands out what it had queued, the alert last. It must not be
+    /// asked for more: it would go through the input again, and fail again.
     fn collect_alert(&mut self, rest: &mut [u8], out: &mut Buf) {
         loop {
             let before = out.len();

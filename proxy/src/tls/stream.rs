@@ -28,7 +28,8 @@ pub struct Stream {
     tls: Option<Box<RefCell<Tls>>>,
 }
 
-/// Invariant: `incoming` begins with what rustls has not consumed; `outgoing` is what the kernel has not taken.
+/// Invariant: `incoming` begins with what rustls has not consumed; `outgoing` is what the kernel
+/// has not taken.
 #[derive(Debug)]
 struct Tls {
     session: Session,
@@ -97,12 +98,14 @@ impl Stream {
         }
     }
 
-    /// Waits for at least one byte of plaintext, or the end, within the step that the caller has entered.
+    /// Waits for at least one byte of plaintext, or the end, within the step that the caller has
+    /// entered.
     pub async fn read(&self, plain: &mut Buf) -> Result<Input, Fault> {
         self.read_unless(plain, || false).await
     }
 
-    /// As [`Stream::read`], for an upstream; once a tick `gone` is asked whether the client has left.
+    /// As [`Stream::read`], for an upstream; once a tick `gone` is asked whether the client has
+    /// left.
     pub async fn read_unless(
         &self,
         plain: &mut Buf,
@@ -202,8 +205,8 @@ impl Stream {
         })
     }
 
-    /// Sends all of `data`, waiting whenever the peer does not take it. Mostly it takes it at once; waiting is put on
-    /// the heap, so that connections that do not wait stay small.
+    /// Sends all of `data`, waiting whenever the peer does not take it. Mostly it takes it at once;
+    /// waiting is put on the heap, so that connections that do not wait stay small.
     pub async fn write(&self, data: &[u8]) -> Result<(), Fault> {
         let (first, rest) = data.split_at(data.len().min(BUF_BYTES));
         let left = self.try_write(first)?;
@@ -230,8 +233,8 @@ impl Stream {
         }
     }
 
-    /// Encrypts and sends as far as the kernel takes it. `Some`: the part of `piece` that is not sent, of a plain
-    /// stream; `None`: ciphertext is waiting in `outgoing`.
+    /// Encrypts and sends as far as the kernel takes it. `Some`: the part of `piece` that is not
+    /// sent, of a plain stream; `None`: ciphertext is waiting in `outgoing`.
     fn try_write<'d>(&self, piece: &'d [u8]) -> Result<Option<&'d [u8]>, Fault> {
         let Some(tls) = &self.tls else {
             return self.try_write_plain(piece).map(Some);
@@ -317,7 +320,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends the connection without waiting for anything: a word of farewell where it fits, then the end of the stream.
+    /// Ends the connection without waiting for anything: a word of farewell where it fits, then the
+    /// end of the stream.
     pub fn abandon(&self) {
         if let Some(tls) = &self.tls {
             let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
@@ -327,13 +331,14 @@ impl Stream {
         self.socket.shutdown_write();
     }
 
-    /// Makes the coming close a reset, so that a plain answer that was cut can't be taken for a whole one.
+    /// Makes the coming close a reset, so that a plain answer that was cut can't be taken for a
+    /// whole one.
     pub fn reset_on_close(&self) {
         self.socket.reset_on_close();
     }
 
-    /// Reads and throws away what the peer still sends, until it is done or the bound is reached: closing a socket
-    /// with unread input would reset it, and the peer would lose our last answer.
+    /// Reads and throws away what the peer still sends, until it is done or the bound is reached:
+    /// closing a socket with unread input would reset it, and the peer would lose our last answer.
     pub async fn linger(&self) {
         let mut thrown = 0;
         let mut bin = Buf::new();
@@ -401,5 +406,6 @@ fn looks_like_http(first: &[u8]) -> bool {
 
 /// Least space for a receive: one full TLS record.
 const RECEIVE_BYTES_MIN: usize = 16384 + 256 + 5;
-/// Unconsumed ciphertext beyond this can't be a record or a handshake message that rustls accepts (64 KiB).
+/// Unconsumed ciphertext beyond this can't be a record or a handshake message that rustls accepts
+/// (64 KiB).
 const INCOMING_BYTES_MAX: usize = 2 * BUF_BYTES;

@@ -1,5 +1,5 @@
-//! Idle connections of one worker to the apps, the most recently used first: its data is still in the caches, and
-//! the others age out.
+//! Idle connections of one worker to the apps, the most recently used first: its data is still in
+//! the caches, and the others age out.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,10 +21,12 @@ struct Idle {
 }
 
 impl Pool {
-    /// A connection to one of `addresses`, tried in their order, on which the app has neither closed nor sent anything.
+    /// A connection to one of `addresses`, tried in their order, on which the app has neither
+    /// closed nor sent anything.
     ///
-    /// Looking costs a system call. But bytes that nobody asked for would be taken for the next answer, and given
-    /// to somebody else; and a request that can't be repeated must not meet a dead connection.
+    /// Looking costs a system call. But bytes that nobody asked for would be taken for the next
+    /// answer, and given to somebody else; and a request that can't be repeated must not meet a
+    /// dead connection.
     pub fn take(&self, addresses: &[UpstreamAddress]) -> Option<(Stream, UpstreamAddress)> {
         let mut idle = self.idle.borrow_mut();
         for address in addresses {

@@ -1,4 +1,5 @@
-//! Heads of requests and answers: read the same whole, in pieces and by a naive reader, and sent on in one meaning.
+//! Heads of requests and answers: read the same whole, in pieces and by a naive reader, and sent on
+//! in one meaning.
 
 use sheen::config::App;
 use sheen::fault::Refusal;
@@ -35,7 +36,8 @@ pub fn head(bytes: &[u8]) {
     }
 }
 
-/// The head of a request: whoever reads its length reads the same, and the most careless app finds one statement of it.
+/// The head of a request: whoever reads its length reads the same, and the most careless app finds
+/// one statement of it.
 pub fn framing(bytes: &[u8]) {
     let Ok(Some(end)) = Search::default().find(bytes) else { return };
     let raw = &bytes[..end];
@@ -320,7 +322,8 @@ fn answer_is_plain(head: &AnswerHead<'_, '_>, outgoing: &Outgoing<'_>, out: &[u8
     assert_eq!(values(&fields, "connection"), connection);
 }
 
-/// The other fields of an answer: all that stay, as they were and in their order, and none that do not.
+/// The other fields of an answer: all that stay, as they were and in their order, and none that do
+/// not.
 fn answer_is_copied(raw: &[u8], outgoing: &Outgoing<'_>, out: &[Field]) {
     let described = outgoing.body == OutgoingBody::Described;
     let is_own = |name: &str| match name {
@@ -351,7 +354,8 @@ fn answer_is_copied(raw: &[u8], outgoing: &Outgoing<'_>, out: &[Field]) {
     assert!(expected.contains(&lengths), "{lengths} statements of the length");
 }
 
-/// The fields of a head that may go on to the next hop (RFC 9110 section 7.6.1), aliases of guarded ones left out.
+/// The fields of a head that may go on to the next hop (RFC 9110 section 7.6.1), aliases of guarded
+/// ones left out.
 fn copyable(raw: &[u8]) -> Vec<Field> {
     let mut fields = naive::fields(raw);
     let nominated = words(&fields, "connection");

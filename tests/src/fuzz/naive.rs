@@ -61,8 +61,8 @@ fn declared_length(fields: &[Field], http11: bool) -> Option<Option<Length>> {
     (http11 && codings == ["chunked"] && lengths.is_empty()).then_some(Some(Length::Chunked))
 }
 
-/// What the most careless app might take for a statement about the length: names with `_`, `.` or white space for
-/// `-` or around them, lines that end in CR or LF alone.
+/// What the most careless app might take for a statement about the length: names with `_`, `.` or
+/// white space for `-` or around them, lines that end in CR or LF alone.
 pub(super) fn careless_lengths(head: &[u8]) -> Vec<Field> {
     let lines = head.split(|b| matches!(b, b'\r' | b'\n' | 0)).skip(1);
     let with_colon = lines.filter(|line| line.contains(&b':'));

@@ -1,4 +1,5 @@
-//! Bodies in both directions: every framing, trailers, answers without a body, 1.0 clients, early ends and answers.
+//! Bodies in both directions: every framing, trailers, answers without a body, 1.0 clients, early
+//! ends and answers.
 
 use sheen_tests::client::End;
 use sheen_tests::message::{Ended, Framing, find};
@@ -153,7 +154,8 @@ fn trailers_pass_in_both_directions_without_the_forbidden_ones() {
 
 #[test]
 fn credentials_in_a_trailer_do_not_reach_the_app() {
-    // RFC 9110 section 6.5.1: an app that merges trailers into the head would take them for checked.
+    // RFC 9110 section 6.5.1: an app that merges trailers into the head would take them for
+    // checked.
     let app = Upstream::start(|conn| {
         while let Some(request) = conn.request() {
             conn.send(ok(&format!("{:?}", request.trailers)));

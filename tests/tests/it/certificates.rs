@@ -1,4 +1,5 @@
-//! Certificates replaced while sheen runs: every way tools write them, and what keeps the last good pair.
+//! Certificates replaced while sheen runs: every way tools write them, and what keeps the last good
+//! pair.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -33,7 +34,8 @@ fn shown(sheen: &Sheen) -> CertificateDer<'static> {
     Client::tls_with(sheen.https(), NAME, &trusting).unwrap().certificate()
 }
 
-/// Replaces by `renew` while a connection is open: it goes on, and new ones see the new certificate soon.
+/// Replaces by `renew` while a connection is open: it goes on, and new ones see the new certificate
+/// soon.
 fn renewed_by(sheen: &Sheen, new: &Identity, renew: impl FnOnce()) {
     let mut open = sheen.client();
     assert_eq!(open.get(NAME, "/").text(), "ok");
@@ -94,7 +96,8 @@ impl Certbot {
         (self.live("fullchain.pem"), self.live("privkey.pem"))
     }
 
-    /// Writes generation `number` and flips the links one after the other, as update_all_links_to does.
+    /// Writes generation `number` and flips the links one after the other, as update_all_links_to
+    /// does.
     fn renew(&self, number: u32, identity: &Identity, between: Duration) {
         let archive = self.root.path().join("archive/app.test");
         write_key(&archive.join(format!("privkey{number}.pem")), &identity.key_pem);

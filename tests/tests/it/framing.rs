@@ -1,4 +1,5 @@
-//! Request heads that two parsers could read differently are refused before the app hears of them (invariant 8).
+//! Request heads that two parsers could read differently are refused before the app hears of them
+//! (invariant 8).
 
 use sheen_tests::client::{Client, End};
 use sheen_tests::message::Head;

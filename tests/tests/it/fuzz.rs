@@ -1,4 +1,5 @@
-//! The fuzz targets in the ordinary test run: the corpus and 3,000 mutations of it for each, the same every time.
+//! The fuzz targets in the ordinary test run: the corpus and 3,000 mutations of it for each, the
+//! same every time.
 
 use std::fs;
 use std::panic;

@@ -1,4 +1,5 @@
-//! Answers before the answer: Expect: 100-continue, which sheen answers itself, and 103, which it passes on.
+//! Answers before the answer: Expect: 100-continue, which sheen answers itself, and 103, which it
+//! passes on.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Keep-alive and pipelining: several requests on a connection, answered in order, however they are cut.
+//! Keep-alive and pipelining: several requests on a connection, answered in order, however they are
+//! cut.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What the plain-HTTP listener answers: a redirect to the same place on https, or the file an ACME server asks for.
+//! What the plain-HTTP listener answers: a redirect to the same place on https, or the file an ACME
+//! server asks for.
 
 use std::fs;
 

@@ -35,8 +35,8 @@ fn a_bare_lf_behind_a_split_empty_line_is_refused() {
     assert_eq!(app.connections(), 0);
 }
 
-/// A worker without connections ended before its listeners were closed, and the kernel went on giving
-/// it connections that nobody took.
+/// A worker without connections ended before its listeners were closed, and the kernel went on
+/// giving it connections that nobody took.
 #[test]
 fn a_drain_closes_the_listeners_of_idle_workers_too() {
     let go = Arc::new(AtomicBool::new(false));

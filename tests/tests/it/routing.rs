@@ -118,7 +118,8 @@ fn a_prefix_without_its_slash_is_not_another_app() {
 #[test]
 fn a_path_in_disguise_is_no_way_around_a_prefix() {
     let (_apps, sheen) = three_locations();
-    // Either the app of the prefix that was asked for sees it as sent, or the one of the path it means.
+    // Either the app of the prefix that was asked for sees it as sent, or the one of the path it
+    // means.
     for target in
         ["/rstudio/../deep/er/x", "/deep/er/../../rstudio/x", "/x/%2e%2e/deep/er/x", "//deep/er/x"]
     {

@@ -1,4 +1,5 @@
-//! Bodies far larger than any buffer: byte for byte, with bounded memory, no faster than the slower side.
+//! Bodies far larger than any buffer: byte for byte, with bounded memory, no faster than the slower
+//! side.
 
 use std::io::Read;
 use std::sync::Arc;

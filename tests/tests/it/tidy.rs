@@ -1,4 +1,5 @@
-//! The house rules that plain text can tell: sizes, first lines, import directions, unsafe, orphans, the map.
+//! The house rules that plain text can tell: sizes, first lines, import directions, unsafe,
+//! orphans, the map.
 
 use std::fs;
 

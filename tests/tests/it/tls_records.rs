@@ -1,4 +1,5 @@
-//! TLS below the messages: records cut anywhere, garbage, plain HTTP on the TLS port, cut-off streams.
+//! TLS below the messages: records cut anywhere, garbage, plain HTTP on the TLS port, cut-off
+//! streams.
 
 use sheen_tests::client::{Client, End, Offer};
 use sheen_tests::sheen::{NAME, Setup, Sheen};

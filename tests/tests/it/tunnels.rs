@@ -1,4 +1,5 @@
-//! After the 101: half-close, idle timeout, ends of either side, and a thousand tunnels through a renewal.
+//! After the 101: half-close, idle timeout, ends of either side, and a thousand tunnels through a
+//! renewal.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -110,7 +110,8 @@ fn requests_at_the_same_time_get_connections_of_their_own() {
     assert_eq!(app.connections(), 5);
 }
 
-/// An app that serves one request on its first connection and, when the second comes, closes instead of answering.
+/// An app that serves one request on its first connection and, when the second comes, closes
+/// instead of answering.
 fn forgetful_app() -> Upstream {
     Upstream::start(|conn| {
         conn.request();

@@ -1,4 +1,5 @@
-//! The upgrade to WebSocket: what is let through, what is refused, and that nothing flows before the 101.
+//! The upgrade to WebSocket: what is let through, what is refused, and that nothing flows before
+//! the 101.
 
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ fn firefoxs_connection_field_and_other_cases_are_understood() {
     }
 }
 
-/// Answers an upgrade with `answer` and returns the client's answer; the app must get no further bytes.
+/// Answers an upgrade with `answer` and returns the client's answer; the app must get no further
+/// bytes.
 fn answered_with(answer: &'static str, log: &str) -> u16 {
     let app = Upstream::start(move |conn| {
         conn.head();

@@ -1,4 +1,5 @@
-//! Headless Chromium, driven by chromedriver over WebDriver (<https://www.w3.org/TR/webdriver2/>): JSON over HTTP.
+//! Headless Chromium, driven by chromedriver over WebDriver (<https://www.w3.org/TR/webdriver2/>):
+//! JSON over HTTP.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -41,8 +42,8 @@ pub(crate) struct Element<'a> {
 }
 
 impl Browser {
-    /// Starts Chromium, which takes certificates for good exactly when a key of the chain has this `pin`,
-    /// and which finds [`NAME`] on this machine.
+    /// Starts Chromium, which takes certificates for good exactly when a key of the chain has this
+    /// `pin`, and which finds [`NAME`] on this machine.
     pub(crate) fn start(pin: &str) -> Self {
         let home = TempDir::new().unwrap();
         let (driver, port) = start_driver(home.path());
@@ -81,7 +82,8 @@ impl Browser {
         self.script(&format!("return document.querySelector({css:?}) !== null")) == json!(true)
     }
 
-    /// The text of an element as the page holds it, shown or not; empty when there is no such element.
+    /// The text of an element as the page holds it, shown or not; empty when there is no such
+    /// element.
     pub(crate) fn text(&self, css: &str) -> String {
         let script = format!("return document.querySelector({css:?})?.textContent ?? ''");
         self.script(&script).as_str().unwrap().to_owned()
@@ -140,7 +142,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends Chromium; without its answer the group is ended below, Chromium's own included with it.
+        // Ends Chromium; without its answer the group is ended below, Chromium's own included with
+        // it.
         let _ = self.agent.delete(&self.session).call();
         let _ = kill_process_group(Pid::from_child(&self.driver), Signal::KILL);
         let _ = self.driver.wait();
@@ -205,7 +208,8 @@ fn capabilities(home: &Path, pin: &str) -> Value {
     json!({ "capabilities": { "alwaysMatch": always } })
 }
 
-/// How often chromedriver is tried: it takes a free port of IPv4 and ends when another has the same of IPv6.
+/// How often chromedriver is tried: it takes a free port of IPv4 and ends when another has the same
+/// of IPv6.
 const DRIVERS_TRIED: usize = 5;
 
 /// Starts chromedriver on a free port, which it prints.

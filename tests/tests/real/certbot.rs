@@ -33,8 +33,9 @@ impl Certbot {
         (self.live("fullchain"), self.live("privkey"))
     }
 
-    /// Writes the next generation into the archive, then unlinks and links one file after the other,
-    /// with `between` after each link, told its kind: for a while a key lies beside a certificate not its own.
+    /// Writes the next generation into the archive, then unlinks and links one file after the
+    /// other, with `between` after each link, told its kind: for a while a key lies beside a
+    /// certificate not its own.
     pub(crate) fn renew(&mut self, identity: &Identity, mut between: impl FnMut(&str)) {
         self.number += 1;
         for kind in KINDS {

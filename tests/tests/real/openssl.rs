@@ -1,4 +1,5 @@
-//! What openssl s_client, the tool operators look with, sees: protocols, the chain, resumption, the end.
+//! What openssl s_client, the tool operators look with, sees: protocols, the chain, resumption, the
+//! end.
 
 use std::path::Path;
 

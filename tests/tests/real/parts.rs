@@ -1,4 +1,5 @@
-//! What these tests need of the machine: whether it is there, whose turn it is, and running a tool to its end.
+//! What these tests need of the machine: whether it is there, whose turn it is, and running a tool
+//! to its end.
 
 use std::fs;
 use std::io::Write;
@@ -72,7 +73,8 @@ pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
     TURNS.read().unwrap_or_else(|failed| failed.into_inner())
 }
 
-/// The turn of a test that measures against its own clock and would take a busy machine for a fault.
+/// The turn of a test that measures against its own clock and would take a busy machine for a
+/// fault.
 pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
     TURNS.write().unwrap_or_else(|failed| failed.into_inner())
 }

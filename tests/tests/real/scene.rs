@@ -1,4 +1,5 @@
-//! Where most of these tests play: Shiny, sheen in front of it, a browser that has opened the app over https.
+//! Where most of these tests play: Shiny, sheen in front of it, a browser that has opened the app
+//! over https.
 
 use std::sync::RwLockReadGuard;
 
@@ -49,8 +50,8 @@ impl Scene {
 }
 
 impl Page {
-    /// Moves the slider by the mouse, which must be by more than the width of its handle (3 bins), and waits for
-    /// the server's answer: the text and another plot.
+    /// Moves the slider by the mouse, which must be by more than the width of its handle (3 bins),
+    /// and waits for the server's answer: the text and another plot.
     pub(crate) fn slide_to(&self, bins: i64) {
         const PLOT: &str = "document.querySelector('#plot img')?.src";
         self.browser.script(&format!("window.plotBefore = {PLOT}"));
@@ -73,7 +74,8 @@ impl Page {
         ));
     }
 
-    /// What stays the same as long as a session lives: its token, the page's load, the socket's address.
+    /// What stays the same as long as a session lives: its token, the page's load, the socket's
+    /// address.
     pub(crate) fn session(&self) -> Session {
         Session(self.browser.script(
             "return [document.querySelector('#session').textContent, performance.timeOrigin, \
@@ -81,7 +83,8 @@ impl Page {
         ))
     }
 
-    /// Asserts that the session is the one it was, that the page isn't grey and that the clock still ticks.
+    /// Asserts that the session is the one it was, that the page isn't grey and that the clock
+    /// still ticks.
     pub(crate) fn lives_on(&self, session: &Session) {
         let seconds = self.browser.text("#seconds");
         self.browser.wait_for(&format!(
