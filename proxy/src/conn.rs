@@ -237,14 +237,8 @@ impl Connection {
                 return Ok(after(terms));
             }
             Deed::Challenge(Some(content)) => {
-                let mut out =
-                    b"HTTP/1.1 200 OK\r\nServer: sheen\r\nContent-Type: text/plain\r\n".to_vec();
-                respond::end_with(
-                    &mut out,
-                    &content,
-                    terms.keep_alive && !terms.has_body,
-                    terms.to_head,
-                );
+                let keep_alive = terms.keep_alive && !terms.has_body;
+                let out = respond::challenge(&content, keep_alive, terms.to_head);
                 return self.author(head_len, terms, 200, &out).await;
             }
             Deed::AddSlash(location) => (301, location),

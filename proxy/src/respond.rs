@@ -39,14 +39,16 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
     page.len() as u64
 }
 
-/// Ends a head whose other fields are written, and adds the body.
-pub fn end_with(out: &mut Vec<u8>, body: &[u8], keep_alive: bool, to_head: bool) {
+/// The answer to an ACME challenge.
+pub fn challenge(content: &[u8], keep_alive: bool, to_head: bool) -> Vec<u8> {
     let connection = if keep_alive { "" } else { "Connection: close\r\n" };
-    write!(out, "Content-Length: {}\r\n{connection}\r\n", body.len())
-        .expect("writing to a Vec can't fail");
-    if !to_head {
-        out.extend_from_slice(body);
-    }
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nServer: sheen\r\nContent-Type: text/plain\r\n\
+         Content-Length: {}\r\n{connection}\r\n",
+        content.len()
+    );
+    let body = if to_head { b"" } else { content };
+    [head.as_bytes(), body].concat()
 }
 
 /// Writes the answer to plain HTTP on a TLS port: nginx's words, which people search for.
