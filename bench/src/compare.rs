@@ -101,10 +101,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
         results: Vec::new(),
         notes: Vec::new(),
     };
-    let running = start_all(&found, args, &setting, &mut outcome);
+    let mut running = start_all(&found, args, &setting, &mut outcome);
     let idle = idle_connections(args, open_files, &mut outcome);
     for case in CASES.iter().filter(|case| wanted(&args.case, case.word)) {
-        let results = one_case(case, &running, args, idle);
+        let results = one_case(case, &mut running, args, idle);
         report::print_case(case, &results);
         outcome.results.push((*case, results));
     }
@@ -158,14 +158,14 @@ fn idle_connections(args: &CompareArgs, open_files: u64, outcome: &mut Outcome) 
 
 fn one_case(
     case: &Case,
-    running: &[Peer],
+    running: &mut [Peer],
     args: &CompareArgs,
     idle: usize,
 ) -> BTreeMap<String, Rounds> {
     let mut results: BTreeMap<String, Rounds> = BTreeMap::new();
     let time = Duration::from_secs_f64(args.seconds);
     for round in 1..=args.rounds {
-        for peer in running.iter().filter(|peer| case.is_for(peer.found.kind)) {
+        for peer in running.iter_mut().filter(|peer| case.is_for(peer.found.kind)) {
             eprint!("\r\x1b[K{} {round}/{} {}", case.word, args.rounds, peer.found.name);
             let rounds = results.entry(peer.found.name.clone()).or_default();
             match measure(case, peer, time, idle) {
@@ -175,6 +175,9 @@ fn one_case(
                     rounds.complaints.extend(measured.complaint);
                 }
                 Err(error) => rounds.complaints.push(error),
+            }
+            if peer.has_ended() {
+                rounds.complaints.push("its process has ended meanwhile".to_owned());
             }
         }
     }

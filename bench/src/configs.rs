@@ -1,7 +1,7 @@
 //! Each peer's configuration: the same work for all, and nothing that holds one back.
 //!
-//! One worker, TLS 1.2 and 1.3, session tickets, HSTS on answers, the forwarding fields that apps need, kept connections
-//! to the upstream, WebSockets, no access log, nothing written to disk.
+//! One worker, TLS 1.2 and 1.3, session tickets, HSTS on answers, the forwarding fields that apps need, kept
+//! connections to the upstream, WebSockets, no access log, nothing written to disk.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,9 +1,10 @@
-//! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS session past its handshake.
+//! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS session.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use certstore::{CertSet, Resolver, Source, Store, tickets};
 use rcgen::{CertificateParams, KeyPair};
@@ -52,7 +53,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(word: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("sheen-bench-{word}-{}", std::process::id()));
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let (id, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(format!("sheen-bench-{word}-{id}-{number}"));
         fs::create_dir_all(&dir).expect("a folder for temporary files");
         Self(dir)
     }
@@ -65,25 +68,40 @@ impl Drop for Folder {
     }
 }
 
-/// A store with one certificate that answers for `names` names.
-pub fn store(names: usize) -> Arc<Store> {
-    let folder = Folder::new(&format!("names-{names}"));
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec![NAME.to_owned()]).expect("it is a name");
-    let cert = params.self_signed(&key).expect("a certificate");
-    let (cert_file, key_file) = (folder.0.join("cert.pem"), folder.0.join("key.pem"));
-    fs::write(&cert_file, cert.pem()).expect("the folder is ours");
-    fs::write(&key_file, key.serialize_pem()).expect("the folder is ours");
-    let mut all = vec![NAME.to_owned()];
-    all.extend((1..names).map(|number| format!("site-{number}.example")));
-    let source = Source { cert: cert_file, key: key_file, names: all, default: true };
-    let (store, _) = Store::open(vec![source]).expect("the pair fits");
-    store
+/// A store with one certificate that answers for many names, and the files it came from.
+#[derive(Debug)]
+pub struct Certificates {
+    pub store: Arc<Store>,
+    source: Source,
+    /// Kept until the last reload.
+    _folder: Folder,
+}
+
+impl Certificates {
+    pub fn new(names: usize) -> Self {
+        let folder = Folder::new(&format!("names-{names}"));
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![NAME.to_owned()]).expect("it is a name");
+        let cert = params.self_signed(&key).expect("a certificate");
+        let (cert_file, key_file) = (folder.0.join("cert.pem"), folder.0.join("key.pem"));
+        fs::write(&cert_file, cert.pem()).expect("the folder is ours");
+        fs::write(&key_file, key.serialize_pem()).expect("the folder is ours");
+        let mut all = vec![NAME.to_owned()];
+        all.extend((1..names).map(|number| format!("site-{number}.example")));
+        let source = Source { cert: cert_file, key: key_file, names: all, default: true };
+        let (store, _) = Store::open(vec![source.clone()]).expect("the pair fits");
+        Self { store, source, _folder: folder }
+    }
+
+    /// Reads the files, builds a new set and publishes it, as a reload does.
+    pub fn swap(&self) {
+        self.store.replace_sources(vec![self.source.clone()]).expect("the pair fits");
+    }
 }
 
 /// A set with that many names.
 pub fn set(names: usize) -> Arc<CertSet> {
-    store(names).current()
+    Certificates::new(names).store.current()
 }
 
 /// A configuration with one site, as the data plane has it.
@@ -92,7 +110,7 @@ pub fn snapshot() -> Snapshot {
         hsts = \"max-age=63072000\"\n";
     let config = native::parse(text, "bench.toml").expect("the configuration is right").config;
     let ticketer = tickets::ticketer();
-    let resolver = Arc::new(Resolver(store(1)));
+    let resolver = Arc::new(Resolver(Certificates::new(1).store));
     Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),

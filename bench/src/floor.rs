@@ -1,4 +1,4 @@
-//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP. What it costs, the kernel costs.
+//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP: what the kernel costs.
 
 use std::cell::RefCell;
 use std::io;

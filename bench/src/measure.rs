@@ -141,6 +141,9 @@ fn change(case: &Case, load: &mut Load, peer: &Peer, time: Duration) -> Result<M
         during.push(Window::run(load, peer, time)?);
     }
     let memory_during = peer.pss();
+    if case.kind == Shape::Swap && !peer.shows_its_certificate()? {
+        return Err("it still answers with the old certificate".to_owned());
+    }
     let after = Window::run(load, peer, time)?;
     let mut metrics = after.metrics(units(case.kind, &after.stats, after.wall));
     let p99 = |window: &Window| window.stats.latency.quantile_us(0.99).unwrap_or(f64::NAN);

@@ -180,6 +180,11 @@ impl Peer {
         self.found.kind != Kind::Floor
     }
 
+    /// It crashed, or somebody ended it.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.running.has_ended()
+    }
+
     pub(crate) fn cpu_ns(&self) -> u64 {
         self.running.cpu_ns()
     }
@@ -191,6 +196,13 @@ impl Peer {
     /// Reads its configuration again.
     pub(crate) fn reload(&self) {
         self.running.signal(Signal::HUP);
+    }
+
+    /// True when a new connection is shown the certificate that is on disk.
+    pub(crate) fn shows_its_certificate(&self) -> Result<bool, String> {
+        let shown =
+            pki::shown_by(self.https).map_err(|error| format!("new connection: {error}"))?;
+        Ok(shown == pki::on_disk(&self.dir)?)
     }
 
     /// Puts a new certificate in the place of the old one. sheen sees that by itself; nginx has to be told.

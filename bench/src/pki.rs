@@ -1,15 +1,19 @@
 //! Certificates that every peer is given, and the client that accepts them.
 
 use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::{self as provider, cipher_suite, kx_group};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
 /// The name that the load asks for.
 pub(crate) const NAME: &str = "bench.example";
@@ -51,6 +55,25 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<Files, String> {
         done.map_err(|error| format!("{}: {error}", to.join(name).display()))?;
     }
     Ok(Files::in_folder(to))
+}
+
+/// The certificate in a peer's folder, DER.
+pub(crate) fn on_disk(dir: &Path) -> Result<CertificateDer<'static>, String> {
+    let file = Files::in_folder(dir).cert;
+    CertificateDer::from_pem_file(&file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The certificate that a new connection is answered with.
+pub(crate) fn shown_by(address: SocketAddr) -> io::Result<CertificateDer<'static>> {
+    let name = ServerName::try_from(NAME).expect("it is a name");
+    let mut tls = ClientConnection::new(Arc::new(client(false)), name).map_err(io::Error::other)?;
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(ANSWER_MAX))?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket)?;
+    }
+    let chain = tls.peer_certificates().unwrap_or_default();
+    chain.first().map(|cert| cert.clone().into_owned()).ok_or(io::ErrorKind::NotFound.into())
 }
 
 impl Files {
@@ -122,4 +145,5 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 const SESSIONS_KEPT: usize = 4;

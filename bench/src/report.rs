@@ -61,10 +61,14 @@ pub(crate) fn print_case(case: &Case, results: &BTreeMap<String, Rounds>) {
         println!("  {}", row.join("  "));
     }
     for (name, rounds) in results {
-        if let Some(complaint) = rounds.complaints.first() {
+        for complaint in distinct(&rounds.complaints) {
             println!("  {name}: {complaint}");
         }
     }
+}
+
+fn distinct(complaints: &[String]) -> std::collections::BTreeSet<&str> {
+    complaints.iter().map(String::as_str).collect()
 }
 
 /// The table of one case, its heading first, padded.
@@ -215,8 +219,8 @@ fn to_markdown(outcome: &Outcome) -> String {
             if let Some(version) = tls {
                 let _ = writeln!(text, "\n{name} speaks {version} here.");
             }
-            if let Some(complaint) = rounds.complaints.first() {
-                let _ = writeln!(text, "\n{name} ({}x): {complaint}", rounds.complaints.len());
+            for complaint in distinct(&rounds.complaints) {
+                let _ = writeln!(text, "\n{name}: {complaint}");
             }
         }
     }
