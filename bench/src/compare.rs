@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cases::{CASES, Case};
+use crate::cases::{CASES, Case, Shape};
 use crate::machine::{self, Cores};
 use crate::measure::{Metrics, measure};
 use crate::peers::{self, Found, Kind, Peer, Setting};
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
     let mut running = start_all(&found, args, &setting, &mut outcome);
     let idle = idle_connections(args, open_files, &mut outcome);
     for case in CASES.iter().filter(|case| wanted(&args.case, case.word)) {
-        let results = one_case(case, &mut running, args, idle);
+        let results = one_case(case, &mut running, args, &setting, idle);
         report::print_case(case, &results);
         outcome.results.push((*case, results));
     }
@@ -160,6 +160,7 @@ fn one_case(
     case: &Case,
     running: &mut [Peer],
     args: &CompareArgs,
+    setting: &Setting<'_>,
     idle: usize,
 ) -> BTreeMap<String, Rounds> {
     let mut results: BTreeMap<String, Rounds> = BTreeMap::new();
@@ -168,7 +169,13 @@ fn one_case(
         for peer in running.iter_mut().filter(|peer| case.is_for(peer.found.kind)) {
             eprint!("\r\x1b[K{} {round}/{} {}", case.word, args.rounds, peer.found.name);
             let rounds = results.entry(peer.found.name.clone()).or_default();
-            match measure(case, peer, time, idle) {
+            // Memory that a process was given before and has kept would be used again, and not be seen.
+            let measured = if case.kind == Shape::Idle || peer.has_ended() {
+                peer.restart(setting).and_then(|()| measure(case, peer, time, idle))
+            } else {
+                measure(case, peer, time, idle)
+            };
+            match measured {
                 Ok(measured) => {
                     rounds.samples.push(measured.metrics);
                     rounds.version = measured.version.or(rounds.version);

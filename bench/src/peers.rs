@@ -176,6 +176,12 @@ impl Peer {
         Ok(Self { found, config, https, http, running, dir, rsa })
     }
 
+    /// A new process in its place, on other ports.
+    pub(crate) fn restart(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        *self = Self::start(&self.found.clone(), setting)?;
+        Ok(())
+    }
+
     pub(crate) fn is_encrypted(&self) -> bool {
         self.found.kind != Kind::Floor
     }
