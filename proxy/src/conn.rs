@@ -17,7 +17,6 @@
 //! | drain or cut | none | close_notify, FIN if they fit | closed |
 
 use std::cell::{Cell, OnceCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -32,6 +31,7 @@ use crate::h1::websocket::Upgrade;
 use crate::io::runtime;
 use crate::io::socket::Socket;
 use crate::limits::{DRAIN_GRACE, LINGER};
+use crate::peer::Peer;
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
 use crate::record::{Identity, Record, log_access, log_fault};
 use crate::redirect::Location;
@@ -87,14 +87,14 @@ impl Connection {
         worker: Rc<Worker>,
         snapshot: Arc<Snapshot>,
         socket: Socket,
-        peer: SocketAddr,
+        peer: Peer,
         number: u64,
         permit: Permit,
     ) -> Self {
         let send_limit = snapshot.limits.timeouts.send;
         let identity = Identity {
             number,
-            address: peer.ip().to_canonical().to_string().into(),
+            address: peer.to_string().into(),
             trusted: Cell::new(false),
             handshake: OnceCell::new(),
         };

@@ -110,6 +110,8 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes
 /// back.
 pub const TUNNEL_SENDS: u32 = 10;
+/// Bytes of a PROXY protocol header: addresses and whatever a balancer adds to them.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// Pieces that one direction moves before other connections get their turn.
 pub const PIECES_PER_TURN_MAX: usize = 16;
 

@@ -19,6 +19,7 @@ use crate::fault::{Cause, Fault, Side};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Accept,
+    ReadProxyHeader,
     Handshake,
     KeepAlive,
     ReadRequestHead,
@@ -38,6 +39,7 @@ impl Stage {
     pub fn words(self) -> &'static str {
         match self {
             Self::Accept => "waiting for connections",
+            Self::ReadProxyHeader => "reading PROXY protocol",
             Self::Handshake => "SSL handshaking",
             Self::KeepAlive => "keepalive",
             Self::ReadRequestHead => "reading client request headers",
@@ -56,7 +58,8 @@ impl Stage {
     /// Whom this stage waits for.
     pub fn side(self) -> Side {
         match self {
-            Self::Handshake
+            Self::ReadProxyHeader
+            | Self::Handshake
             | Self::KeepAlive
             | Self::ReadRequestHead
             | Self::ReadRequestBody

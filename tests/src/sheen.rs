@@ -52,7 +52,7 @@ pub struct Site {
     pub files: Vec<(PathBuf, PathBuf)>,
 }
 
-/// A running sheen. Dropping it ends it with TERM and judges its exit code and its log.
+/// A running sheen. Dropping it ends it with QUIT and judges its exit code and its log.
 #[derive(Debug)]
 pub struct Sheen {
     child: Child,
@@ -310,7 +310,7 @@ impl Sheen {
     fn judge(&mut self) {
         let early = self.child.try_wait().unwrap();
         if early.is_none() {
-            self.signal(Signal::TERM);
+            self.signal(Signal::QUIT);
         }
         let status = self.wait();
         assert!(status.success(), "sheen ended with {status}:\n{}", self.stderr.text());

@@ -17,21 +17,29 @@ pub(crate) mod check;
 mod draft;
 pub mod dump;
 mod fields;
+mod globals;
 mod keys;
+mod listen;
+pub mod load;
 mod names;
 pub mod native;
+mod process;
 pub(crate) mod raw;
 mod table;
 #[cfg(test)]
 mod tests;
 mod values;
 
-/// What sheen runs. Made by [`native::load`] or by the `proxy` and `demo` verbs.
+pub use listen::{Keepalive, Listen, ListenAddress, ListenOptions};
+pub use process::{PID_FILE, Process, User};
+
+/// What sheen runs. Made by [`load::load`] or by the `proxy` and `demo` verbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Worker threads, at least 1.
     pub workers: usize,
     pub runtime: Runtime,
+    pub process: Process,
     /// At least one.
     pub listeners: Vec<Listen>,
     /// Peers whose X-Forwarded-For is continued instead of overwritten.
@@ -78,15 +86,6 @@ impl Rung {
             Self::Epoll => "epoll",
         }
     }
-}
-
-/// One address to listen on. `:PORT` has been expanded to the v4 and the v6 wildcard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen {
-    pub address: SocketAddr,
-    pub tls: bool,
-    /// A v6 wildcard that came from `:PORT`: skipped with a note on machines without IPv6.
-    pub optional: bool,
 }
 
 /// TLS versions offered; at least one is true.
@@ -202,17 +201,37 @@ pub enum AccessFormat {
 /// Severity, most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    Emerg,
+    Alert,
+    Crit,
     Error,
     Warn,
+    Notice,
     Info,
     Debug,
 }
 
 impl Level {
+    /// nginx's, most severe first.
+    pub const ALL: [Self; 8] = [
+        Self::Emerg,
+        Self::Alert,
+        Self::Crit,
+        Self::Error,
+        Self::Warn,
+        Self::Notice,
+        Self::Info,
+        Self::Debug,
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
+            Self::Emerg => "emerg",
+            Self::Alert => "alert",
+            Self::Crit => "crit",
             Self::Error => "error",
             Self::Warn => "warn",
+            Self::Notice => "notice",
             Self::Info => "info",
             Self::Debug => "debug",
         }
@@ -222,7 +241,7 @@ impl Level {
 /// One thing that is wrong in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, or the option on the command line (`--hsts`).
+    /// The file, or the option on the command line (`--hsts`); empty when `what` says it.
     pub file: String,
     /// 1-based; `None` where there is no line (a command line, a missing file).
     pub line: Option<usize>,
@@ -234,11 +253,14 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
+        if !self.file.is_empty() {
+            write!(f, "{}", self.file)?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+            }
+            write!(f, ": ")?;
         }
-        write!(f, ": {}", self.what)?;
+        write!(f, "{}", self.what)?;
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;
         }

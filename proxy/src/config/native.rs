@@ -12,8 +12,10 @@ use toml::de::{DeString, DeTable, DeValue, Error};
 
 use super::address::resolve_by_system;
 use super::check::check;
+use super::load;
 use super::raw::{Checker, Entry, Node, Place, Resolve, Value};
-use super::{Config, Problem};
+use super::{Config, Problem, globals};
+use crate::errno;
 use crate::limits::CONFIG_BYTES_MAX;
 
 /// A configuration that is right, and what is to be said about it.
@@ -25,7 +27,8 @@ pub struct Loaded {
 }
 
 /// Reads and checks a file; everything that is wrong is reported at once.
-pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+pub(crate) fn load(source: &load::Source) -> Result<Loaded, Vec<Problem>> {
+    let path = &*source.file;
     let file = path.display().to_string();
     let fail = |line, what: String, hint: &str| {
         vec![Problem { file: file.clone(), line, what, hint: Some(hint.to_owned()) }]
@@ -36,18 +39,31 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
             io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
             _ => "name a file of text with -c FILE",
         };
-        fail(None, format!("cannot be read: {error}"), hint)
+        // nginx's words.
+        let what = format!("open() \"{file}\" failed ({})", errno::words(&error));
+        vec![Problem { file: String::new(), line: None, what, hint: Some(hint.to_owned()) }]
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = Lines::of(error.as_bytes()).number(error.utf8_error().valid_up_to());
         fail(Some(line), "is not UTF-8 text".to_owned(), "save it as UTF-8")
     })?;
-    check_text(&text, &file, path.parent().unwrap_or(Path::new("")), resolve_by_system)
+    let mut checker = Checker::new(path.parent().unwrap_or(Path::new("")), resolve_by_system);
+    if let Some(prefix) = &source.prefix {
+        checker.prefix.clone_from(prefix);
+    }
+    let beside = (source.globals.as_deref(), source.error_log.as_deref());
+    check_all(&text, &file, beside, checker)
 }
 
 /// Checks a text that came from `file`, to whose folder relative paths are relative.
 pub fn parse(text: &str, file: &str) -> Result<Loaded, Vec<Problem>> {
     check_text(text, file, Path::new(file).parent().unwrap_or(Path::new("")), resolve_by_system)
+}
+
+#[cfg(test)]
+pub(super) fn check_with_globals(text: &str, globals: &str) -> Result<Loaded, Vec<Problem>> {
+    let checker = Checker::new(Path::new("/etc/sheen"), resolve_by_system);
+    check_all(text, "t", (Some(globals), None), checker)
 }
 
 /// For the fuzzer: the whole way of a text, without asking the network for names.
@@ -76,6 +92,16 @@ pub(super) fn check_text(
     base: &Path,
     resolve: Resolve,
 ) -> Result<Loaded, Vec<Problem>> {
+    check_all(text, file, (None, None), Checker::new(base, resolve))
+}
+
+/// `beside`: what `-g` and `-e` say.
+fn check_all(
+    text: &str,
+    file: &str,
+    beside: (Option<&str>, Option<&str>),
+    mut checker: Checker,
+) -> Result<Loaded, Vec<Problem>> {
     let source = Source { file: file.into(), lines: Lines::of(text.as_bytes()) };
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -83,8 +109,9 @@ pub(super) fn check_text(
     }
     let value = source.table(table.get_ref());
     // Not the span of the table: what is missing from a file has no line.
-    let root = Node { place: Place { file: source.file.clone(), line: None }, value };
-    check(&root, Checker::new(base, resolve))
+    let mut root = Node { place: Place { file: source.file.clone(), line: None }, value };
+    globals::add(&mut root, beside.0, beside.1, &mut checker);
+    check(&root, checker)
 }
 
 /// The file that spans point into.

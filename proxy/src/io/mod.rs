@@ -5,6 +5,7 @@
 //! 10), the same code runs on io_uring and on epoll, and a waiting connection holds no buffer.
 
 pub mod cpu;
+pub mod inherit;
 pub mod listener;
 pub mod notify;
 pub mod runtime;
