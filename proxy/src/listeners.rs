@@ -64,12 +64,16 @@ pub fn bind_all(
 ) -> Result<Vec<Active>, Vec<String>> {
     let (mut active, mut problems) = (Vec::new(), Vec::new());
     for listen in wanted {
-        if let Some(same) = known.active.iter().find(|known| known.listen == *listen) {
-            active.push(same.clone());
+        let same = |known: &&Active| known.listen.address == listen.address;
+        if let Some(known) = known.active.iter().find(same) {
+            match tune(listen, &known.sockets) {
+                Ok(()) => active.push(Active { listen: listen.clone(), ..known.clone() }),
+                Err(error) => problems.push(bind_words(&listen.address, &error)),
+            }
             continue;
         }
         let found = match known.claim(listen) {
-            Some(sockets) => tuned(listen, sockets),
+            Some((address, sockets)) => tune(listen, &sockets).map(|()| (address, sockets)),
             None => bind(listen, workers, &known),
         };
         match found {
@@ -114,12 +118,8 @@ pub fn deal(
 }
 
 impl Known {
-    /// Sockets that are bound where `listen` wants them.
-    fn claim(&mut self, listen: &Listen) -> Option<Arc<[OwnedFd]>> {
-        let same = |known: &&Active| known.listen.address == listen.address;
-        if let Some(known) = self.active.iter().find(same) {
-            return Some(known.sockets.clone());
-        }
+    /// Inherited sockets that are bound where `listen` wants them.
+    fn claim(&mut self, listen: &Listen) -> Option<(ListenAddress, Arc<[OwnedFd]>)> {
         let any_port = |a: SocketAddr, b: SocketAddr| b.port() == 0 && a.ip() == b.ip();
         let fits = |bound: &ListenAddress| match (bound, &listen.address) {
             (ListenAddress::Tcp(bound), ListenAddress::Tcp(wanted)) => {
@@ -131,16 +131,12 @@ impl Known {
         let inherited = std::mem::take(&mut self.inherited);
         let (claimed, rest) = inherited.into_iter().partition(|(bound, _)| *bound == first);
         self.inherited = rest;
-        Some(claimed.into_iter().map(|(_, socket)| socket).collect())
+        Some((first, claimed.into_iter().map(|(_, socket)| socket).collect()))
     }
 }
 
-fn tuned(listen: &Listen, sockets: Arc<[OwnedFd]>) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
-    for socket in sockets.iter() {
-        listener::tune(socket.as_fd(), &listen.options)?;
-    }
-    let first = sockets.first().ok_or(io::ErrorKind::NotFound)?;
-    Ok((listener::local_address(first.as_fd())?, sockets))
+fn tune(listen: &Listen, sockets: &[OwnedFd]) -> io::Result<()> {
+    sockets.iter().try_for_each(|socket| listener::tune(socket.as_fd(), &listen.options))
 }
 
 fn bind(

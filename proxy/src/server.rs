@@ -329,15 +329,14 @@ impl Server {
             file.make_way()?;
         }
         let sockets = self.listeners.iter().flat_map(|listener| listener.sockets.iter());
-        let background = self.config.process.daemon;
-        match upgrade::start(&program, sockets, self.privileges, &self.voice, background) {
-            Ok(mut child) => {
-                let pid = child.id();
+        // In the background its first words would be lost.
+        let voice = Some(&self.voice).filter(|_| self.config.process.daemon);
+        let events = self.events.clone();
+        let ended = move |status| drop(events.send(Event::HeirEnded(status)));
+        match upgrade::start(&program, sockets, self.privileges, voice, ended) {
+            Ok(pid) => {
                 self.say(format_args!("started new binary process {pid}"));
                 self.heir = Some(pid);
-                let events = self.events.clone();
-                let wait = move || events.send(Event::HeirEnded(child.wait().ok()));
-                std::thread::spawn(wait);
                 Ok(())
             }
             Err(error) => {

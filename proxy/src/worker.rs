@@ -94,6 +94,8 @@ pub fn run(start: Start) -> io::Result<()> {
 struct Listening {
     key: usize,
     state: Rc<Cell<State>>,
+    /// A reload may change it.
+    protocol: Rc<Cell<Protocol>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +106,9 @@ enum State {
 
 fn listen(worker: &Rc<Worker>, listening: &mut Vec<Listening>, bound: Vec<Bound>) {
     for old in listening.iter() {
-        if !bound.iter().any(|bound| bound.key == old.key) {
-            old.state.set(State::Closed(Queue::Take));
+        match bound.iter().find(|bound| bound.key == old.key) {
+            Some(bound) => old.protocol.set(bound.protocol),
+            None => old.state.set(State::Closed(Queue::Take)),
         }
     }
     listening.retain(|old| old.state.get() == State::Open);
@@ -116,7 +119,9 @@ fn listen(worker: &Rc<Worker>, listening: &mut Vec<Listening>, bound: Vec<Bound>
         match Listener::new(socket) {
             Ok(listener) => {
                 let state = Rc::new(Cell::new(State::Open));
-                listening.push(Listening { key, state: state.clone() });
+                let protocol = Rc::new(Cell::new(protocol));
+                let (its_state, its_protocol) = (state.clone(), protocol.clone());
+                listening.push(Listening { key, state: its_state, protocol: its_protocol });
                 runtime::spawn(accept(worker.clone(), listener, protocol, state));
             }
             Err(error) => worker.log.say(Level::Error, format_args!("can't listen: {error}")),
@@ -190,7 +195,7 @@ async fn tick(worker: Rc<Worker>) {
 async fn accept(
     worker: Rc<Worker>,
     listener: Listener,
-    protocol: Protocol,
+    protocol: Rc<Cell<Protocol>>,
     state: Rc<Cell<State>>,
 ) {
     // The worker does not end before its listeners are closed.
@@ -208,7 +213,7 @@ async fn accept(
         };
         for _ in 0..turn {
             match listener.accept() {
-                Ok(Some((socket, peer))) => begin(&worker, socket, peer, protocol),
+                Ok(Some((socket, peer))) => begin(&worker, socket, peer, protocol.get()),
                 Ok(None) => break,
                 Err(error) => {
                     if !survive(&worker, &error).await {

@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -132,4 +132,40 @@ fn new_tcp(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedFd> 
         sockopt::set_ipv6_v6only(&socket, options.ipv6only)?;
     }
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn options_reach_the_socket() {
+        let address: SocketAddr = "[::1]:0".parse().unwrap();
+        let keepalive = Keepalive::On {
+            idle: Some(Duration::from_secs(77)),
+            interval: Some(Duration::from_secs(7)),
+            probes: Some(3),
+        };
+        let options =
+            ListenOptions { keepalive, ipv6only: false, reuseport: false, ..Default::default() };
+        let Ok(socket) = bind(address, &options) else {
+            eprintln!("SKIPPED: this machine has no IPv6");
+            return;
+        };
+        assert!(sockopt::socket_acceptconn(&socket).unwrap());
+        assert!(!sockopt::ipv6_v6only(&socket).unwrap());
+        assert!(!sockopt::socket_reuseport(&socket).unwrap());
+        assert!(sockopt::socket_keepalive(&socket).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), Duration::from_secs(77));
+        assert_eq!(sockopt::tcp_keepintvl(&socket).unwrap(), Duration::from_secs(7));
+        assert_eq!(sockopt::tcp_keepcnt(&socket).unwrap(), 3);
+        let off = ListenOptions { keepalive: Keepalive::Off, ..Default::default() };
+        tune(socket.as_fd(), &off).unwrap();
+        assert!(!sockopt::socket_keepalive(&socket).unwrap());
+        let shared = bind(address, &ListenOptions::default()).unwrap();
+        assert!(sockopt::socket_reuseport(&shared).unwrap());
+        assert!(sockopt::ipv6_v6only(&shared).unwrap());
+    }
 }

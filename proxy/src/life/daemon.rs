@@ -21,7 +21,9 @@ pub struct Starter(UnixStream);
 pub fn detach() -> io::Result<ExitCode> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let mut args = std::env::args_os();
-    let mut command = Command::new("/proc/self/exe");
+    // By its path, so that it has its name in the list of processes.
+    let program = std::env::current_exe().ok().filter(|path| path.is_file());
+    let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
     if let Some(name) = args.next() {
         command.arg0(name);
     }

@@ -7,7 +7,7 @@ use std::env;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use rustix::process::{Pid, getppid};
@@ -57,33 +57,38 @@ pub fn program() -> io::Result<PathBuf> {
     found.map_or_else(env::current_exe, Ok)
 }
 
-/// Starts the next binary with our arguments and these sockets.
+/// Starts the next binary with our arguments and these sockets, and tells `ended` how it ended.
+/// Returns its process id.
 pub fn start<'a>(
     program: &Path,
     sockets: impl Iterator<Item = &'a OwnedFd>,
     privileges: Privileges,
-    voice: &Voice,
-    in_background: bool,
-) -> io::Result<Child> {
+    voice: Option<&Voice>,
+    ended: impl FnOnce(Option<ExitStatus>) + Send + 'static,
+) -> io::Result<u32> {
     let lent = inherit::lend(sockets)?;
     let mut command = Command::new(program);
     command.args(env::args_os().skip(1)).env(VARIABLE, inherit::list(&lent));
     daemon::unmark(&mut command);
     privileges.hand_on(&mut command);
-    if in_background {
+    if voice.is_some() {
         command.stderr(Stdio::piped());
     }
     let mut child = command.spawn()?;
-    if let Some(words) = child.stderr.take() {
-        let voice = voice.clone();
-        // Its first words would be lost in the background; later it writes its own log.
-        thread::Builder::new().name("sheen-heir".into()).spawn(move || {
+    let pid = child.id();
+    let voice = voice.cloned();
+    let follow = move || {
+        // Until it is ready; then it writes its own log.
+        if let (Some(words), Some(voice)) = (child.stderr.take(), voice) {
             for line in BufReader::new(words).lines().map_while(Result::ok) {
                 voice.say(Level::Notice, format_args!("new binary: {line}"));
             }
-        })?;
-    }
-    Ok(child)
+        }
+        ended(child.wait().ok());
+    };
+    let name = "sheen-heir".to_owned();
+    privileges.without(move || thread::Builder::new().name(name).spawn(follow))?;
+    Ok(pid)
 }
 
 const VARIABLE: &str = "SHEEN";
