@@ -38,7 +38,9 @@ pub(crate) fn run(listener: &TcpListener) -> io::Result<()> {
 
 /// A listener on a free port of the loopback.
 pub(crate) fn bind() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = sheen::io::listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = sheen::io::listener::bind(any, &sheen::config::ListenOptions::default())?;
+    let listener = TcpListener::from(listener);
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

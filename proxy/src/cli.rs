@@ -12,10 +12,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::address::resolve_by_system;
 use crate::config::check::check;
-use crate::config::load::{Dialect, Source};
+use crate::config::load::Source;
 use crate::config::native::Loaded;
 use crate::config::raw::{Checker, Entry, Node, Place, Value};
-use crate::config::{Problem, Rung};
+use crate::config::{Dialect, Problem, Rung};
 use crate::life::remote::Word;
 
 /// What the user asks for.

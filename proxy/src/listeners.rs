@@ -64,7 +64,14 @@ pub fn bind_all(
 ) -> Result<Vec<Active>, Vec<String>> {
     let (mut active, mut problems) = (Vec::new(), Vec::new());
     for listen in wanted {
-        let same = |known: &&Active| known.listen.address == listen.address;
+        // Several may say port 0 and mean one each.
+        let is_free = |known: &Active| !active.iter().any(|taken: &Active| taken.key == known.key);
+        let any_port = listen.address.tcp().is_some_and(|address| address.port() == 0);
+        let same = |known: &&Active| {
+            known.listen.address == listen.address
+                && (known.listen.tls == listen.tls || !any_port)
+                && is_free(known)
+        };
         if let Some(known) = known.active.iter().find(same) {
             match tune(listen, &known.sockets) {
                 Ok(()) => active.push(Active { listen: listen.clone(), ..known.clone() }),

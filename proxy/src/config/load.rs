@@ -1,9 +1,13 @@
 //! From the words of a command line to the checked configuration, whatever dialect the file is in.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::Problem;
 use super::native::{self, Loaded};
+use super::{Dialect, Problem, dialect};
+use crate::errno;
+use crate::limits::CONFIG_BYTES_MAX;
 
 /// Where a configuration comes from, as nginx's flags say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +22,6 @@ pub struct Source {
     pub error_log: Option<String>,
     /// `--dialect`; `None`: the content tells.
     pub dialect: Option<Dialect>,
-}
-
-/// A language of configuration files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// sheen.toml.
-    Native,
-    /// nginx.conf.
-    Nginx,
 }
 
 impl Source {
@@ -44,13 +39,34 @@ impl Source {
 
 /// Reads and checks a configuration; everything that is wrong is reported at once.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
-    match source.dialect {
-        None | Some(Dialect::Native) => native::load(source),
-        Some(Dialect::Nginx) => Err(vec![Problem {
-            file: source.file.display().to_string(),
+    let path = &*source.file;
+    let bytes = read(path).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "name it with -c FILE, or begin without one: `sheen demo`",
+            io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
+            _ => "name a file of text with -c FILE",
+        };
+        let words = errno::words(&error);
+        let what = format!("open() \"{}\" failed ({words})", path.display());
+        vec![Problem { file: String::new(), line: None, what, hint: Some(hint.to_owned()) }]
+    })?;
+    match source.dialect.unwrap_or_else(|| dialect(&bytes, path)) {
+        Dialect::Native => native::load(bytes, source),
+        Dialect::Nginx => Err(vec![Problem {
+            file: path.display().to_string(),
             line: None,
-            what: "nginx.conf is a dialect that this sheen does not read".to_owned(),
+            what: "is an nginx.conf, a dialect that this sheen does not read".to_owned(),
             hint: Some("write a sheen.toml: proxy/example.toml has every key".to_owned()),
         }]),
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        let what = format!("larger than {} MiB", CONFIG_BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
 }

@@ -14,6 +14,7 @@ use crate::limits::Limits;
 pub(crate) mod address;
 mod advice;
 pub(crate) mod check;
+mod dialect;
 mod draft;
 pub mod dump;
 mod fields;
@@ -30,6 +31,7 @@ mod table;
 mod tests;
 mod values;
 
+pub use dialect::{Dialect, dialect};
 pub use listen::{Keepalive, Listen, ListenAddress, ListenOptions};
 pub use process::{PID_FILE, Process, User};
 

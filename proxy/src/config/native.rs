@@ -1,7 +1,5 @@
 //! sheen.toml: from a file to the checked configuration.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
@@ -15,8 +13,6 @@ use super::check::check;
 use super::load;
 use super::raw::{Checker, Entry, Node, Place, Resolve, Value};
 use super::{Config, Problem, globals};
-use crate::errno;
-use crate::limits::CONFIG_BYTES_MAX;
 
 /// A configuration that is right, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,28 +22,16 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads and checks a file; everything that is wrong is reported at once.
-pub(crate) fn load(source: &load::Source) -> Result<Loaded, Vec<Problem>> {
-    let path = &*source.file;
-    let file = path.display().to_string();
-    let fail = |line, what: String, hint: &str| {
-        vec![Problem { file: file.clone(), line, what, hint: Some(hint.to_owned()) }]
-    };
-    let bytes = read(path).map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => "name it with -c FILE, or begin without one: `sheen demo`",
-            io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
-            _ => "name a file of text with -c FILE",
-        };
-        // nginx's words.
-        let what = format!("open() \"{file}\" failed ({})", errno::words(&error));
-        vec![Problem { file: String::new(), line: None, what, hint: Some(hint.to_owned()) }]
-    })?;
+/// Checks the bytes of a file; everything that is wrong is reported at once.
+pub(super) fn load(bytes: Vec<u8>, source: &load::Source) -> Result<Loaded, Vec<Problem>> {
+    let file = source.file.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = Lines::of(error.as_bytes()).number(error.utf8_error().valid_up_to());
-        fail(Some(line), "is not UTF-8 text".to_owned(), "save it as UTF-8")
+        let (what, hint) = ("is not UTF-8 text".to_owned(), Some("save it as UTF-8".to_owned()));
+        vec![Problem { file: file.clone(), line: Some(line), what, hint }]
     })?;
-    let mut checker = Checker::new(path.parent().unwrap_or(Path::new("")), resolve_by_system);
+    let folder = source.file.parent().unwrap_or(Path::new(""));
+    let mut checker = Checker::new(folder, resolve_by_system);
     if let Some(prefix) = &source.prefix {
         checker.prefix.clone_from(prefix);
     }
@@ -74,16 +58,6 @@ pub fn fuzz_parse(text: &str) {
     if let Err(problems) = result {
         assert!(!problems.is_empty(), "a refusal says why");
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        let what = format!("larger than {} MiB", CONFIG_BYTES_MAX >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-    }
-    Ok(bytes)
 }
 
 pub(super) fn check_text(

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn options_reach_the_socket() {
-        let address: SocketAddr = "[::1]:0".parse().unwrap();
+        let address: SocketAddr = "[::]:0".parse().unwrap();
         let keepalive = Keepalive::On {
             idle: Some(Duration::from_secs(77)),
             interval: Some(Duration::from_secs(7)),

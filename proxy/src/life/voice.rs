@@ -1,6 +1,7 @@
 //! Where the control plane speaks: to whoever started the process, and into the error log.
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 
 use crate::config::{Config, Level, LogConfig, LogTarget, Rung};
 use crate::listeners::Active;
@@ -33,10 +34,12 @@ impl Voice {
 
 /// A line for whoever started the process. News has no level before it.
 pub fn announce(level: Level, words: impl Display) {
-    match level {
-        Level::Notice | Level::Info | Level::Debug => eprintln!("sheen: {words}"),
-        _ => eprintln!("sheen: [{}] {words}", level.word()),
-    }
+    let mut stderr = io::stderr().lock();
+    // A terminal that is gone has nobody to tell.
+    let _ = match level {
+        Level::Notice | Level::Info | Level::Debug => writeln!(stderr, "sheen: {words}"),
+        _ => writeln!(stderr, "sheen: [{}] {words}", level.word()),
+    };
 }
 
 /// What an operator wants to see once, at start.
