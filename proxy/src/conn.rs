@@ -165,7 +165,8 @@ impl Connection {
         }
         // A connection that was accepted has one request to bring, also while we drain.
         let idle_limit = if draining { DRAIN_GRACE } else { timeouts.keep_alive };
-        self.client.watch.enter(Stage::KeepAlive, idle_limit);
+        let stage = if self.served == 0 { Stage::WaitForRequest } else { Stage::KeepAlive };
+        self.client.watch.enter(stage, idle_limit);
         let mut search = Search::default();
         loop {
             let skip = leading_empty_lines(self.input.data());
@@ -174,7 +175,7 @@ impl Connection {
                 search = Search::default();
             }
             let idle = self.input.is_empty();
-            if !idle && self.client.watch.stage() == Stage::KeepAlive {
+            if !idle && self.client.watch.stage() == stage {
                 self.record.begin();
                 self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
             }

@@ -20,7 +20,7 @@ use crate::io::listener::Listener;
 use crate::io::notify::Bell;
 use crate::io::socket::Socket;
 use crate::io::{runtime, timer};
-use crate::limits::ACCEPTS_PER_TURN_MAX;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, DRAIN_GRACE};
 use crate::log;
 use crate::peer::Peer;
 use crate::stage::Stage;
@@ -133,7 +133,7 @@ fn drain(worker: &Worker, listening: &mut Vec<Listening>, queue: Queue) {
     listening.drain(..).for_each(|old| old.state.set(State::Closed(queue)));
     worker.phase.set(Phase::Draining);
     worker.registry.sweep(worker.registry.now_ms());
-    worker.registry.interrupt_idle();
+    worker.registry.interrupt_idle(DRAIN_GRACE);
     worker.pool.clear();
 }
 
