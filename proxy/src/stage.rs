@@ -216,6 +216,11 @@ impl Watch {
         self.registry.watch()
     }
 
+    /// The interrupt that the next wait would end with, for steps that need not wait.
+    pub fn interrupted(&self) -> Result<(), Fault> {
+        self.entry.interrupt.get().map_or(Ok(()), |interrupt| Err(self.fault(interrupt)))
+    }
+
     /// Waits for `event` within the step begun by [`Watch::enter`].
     pub fn wait<'a, F: Future>(&'a self, event: Pin<&'a mut F>) -> Wait<'a, F, fn() -> bool> {
         self.wait_unless(event, || false)

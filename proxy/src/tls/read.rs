@@ -75,6 +75,11 @@ impl Stream {
         let posted = self.posted.take().or_else(|| if again { self.post(plain) } else { None });
         let arrived = match posted {
             Some(posted) => Some(self.take_posted(posted, &gone).await?),
+            // More is there already, as a rule: two system calls saved for one that may be in vain.
+            None if self.pace.get() == Pace::Bulk => {
+                self.watch.interrupted()?;
+                None
+            }
             None => {
                 let swept = self.watch.sweeps();
                 // An error of the readiness itself shows again, in words, at the receive that
@@ -151,7 +156,7 @@ impl Stream {
                 if let Ok(Some(n)) = received {
                     into.filled(n);
                 }
-                (received, RECORD_BUF_BYTES)
+                (received, room)
             }
         };
         if into.is_empty() {
@@ -162,10 +167,17 @@ impl Stream {
             Ok(Some(n)) => {
                 if n >= room {
                     self.pace.set(Pace::Bulk);
+                } else if self.pace.get() == Pace::Bulk {
+                    self.pace.set(Pace::Busy);
                 }
                 Ok(Arrival::Data)
             }
-            Ok(None) => Ok(Arrival::Nothing),
+            Ok(None) => {
+                if self.pace.get() == Pace::Bulk {
+                    self.pace.set(Pace::Busy);
+                }
+                Ok(Arrival::Nothing)
+            }
             Err(error) => Err(self.fault(Cause::Io(error))),
         }
     }
