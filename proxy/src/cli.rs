@@ -14,7 +14,7 @@ use crate::config::address::resolve_by_system;
 use crate::config::check::check;
 use crate::config::native::Loaded;
 use crate::config::raw::{Checker, Entry, Node, Place, Value};
-use crate::config::{Problem, Rung};
+use crate::config::{Dialect, Problem, Rung};
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -326,6 +326,7 @@ fn free_or_any(flag: &str, default: &str, notes: &mut Vec<Problem>) -> String {
         line: None,
         what: format!("{default} cannot be used, a free port is taken instead: {error}"),
         hint: Some(format!("choose one with {flag} 127.0.0.1:PORT")),
+        dialect: Dialect::Native,
     });
     "127.0.0.1:0".to_owned()
 }
@@ -535,6 +536,7 @@ mod tests {
             line: Some(3),
             what: what.to_owned(),
             hint: Some("h".to_owned()),
+            dialect: Dialect::Native,
         };
         let (warnings, problems) = ([problem("w")], [problem("p"), problem("q")]);
         assert_eq!(

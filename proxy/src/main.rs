@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sheen::cli::{self, Command};
-use sheen::config::Problem;
 use sheen::config::dump;
 use sheen::config::native::{self, Loaded};
+use sheen::config::{Dialect, Problem};
 use sheen::demo;
 use sheen::server::{self, Reload, StartError, announce};
 
@@ -94,6 +94,7 @@ fn certificate_problems(loaded: &Loaded) -> Result<Vec<Problem>, Vec<Problem>> {
         line: None,
         what: problem.what,
         hint: problem.hint,
+        dialect: Dialect::Native,
     };
     let report = server::check(&loaded.config)
         .map_err(|problems| problems.into_iter().map(problem).collect::<Vec<_>>())?;

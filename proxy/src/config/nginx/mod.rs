@@ -1,0 +1,42 @@
+//! nginx.conf: the language, what may be said in it, and what was said.
+//!
+//! Read in this order: [`lex`] (words), [`tree`] (directives and blocks), [`table`] (what every
+//! directive is), [`check`] (the tree against the table), with [`rules`], [`values`], [`address`]
+//! and [`location`] for the arguments, and [`include`] for files.
+
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+use check::Check;
+
+pub mod address;
+mod check;
+mod include;
+mod lex;
+pub mod location;
+mod rules;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+pub mod values;
+
+pub use lex::Word;
+pub use tree::{Directive, Source, Tree};
+
+/// What the command line says about a configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `-p`: logs, roots and relative paths of most directives are relative to it.
+    pub prefix: PathBuf,
+    /// The folder of the configuration file: includes are relative to it.
+    pub conf_prefix: PathBuf,
+    /// `-g`, in their order.
+    pub globals: Vec<String>,
+}
+
+/// Reads a file and all it includes. Everything that is wrong is reported at once, in the order in
+/// which nginx would come upon it.
+pub fn read(path: &Path, options: &Options) -> Result<Tree, Vec<Problem>> {
+    Check::new(options).run(path)
+}

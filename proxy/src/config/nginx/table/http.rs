@@ -1,0 +1,182 @@
+//! ngx_http_core_module and the modules that serve files: servers, locations, clients, types.
+
+use super::Takes::{
+    Block, Buffers, Flag, Many, Milliseconds, Number, Offset, Once, OnceBlock, Seconds, Size, Word,
+};
+use super::Treatment::{Does, NoEffect, Refused, RefusedUnless};
+use super::{
+    AT_LEAST_ONE, AT_LEAST_TWO, Family, HTTP, HTTP_SERVER, LEVELS, LEVELS_IF, LIMIT_EXCEPT,
+    LOCATION, NONE, ONE, ONE_OR_TWO, ONE_TO_FOUR, Opens, Row, SERVER, Treatment, row,
+};
+
+pub(super) const ROWS: &[Row] = &[
+    row("absolute_redirect", LEVELS, Flag, HTTP_CORE),
+    row("alias", LOCATION, Once(ONE), HTTP_CORE),
+    row("client_body_timeout", LEVELS, Milliseconds, HTTP_CORE),
+    row("client_header_buffer_size", HTTP_SERVER, Size, HTTP_CORE),
+    row("client_header_timeout", HTTP_SERVER, Milliseconds, HTTP_CORE),
+    row("client_max_body_size", LEVELS, Offset, HTTP_CORE),
+    row("default_type", LEVELS, Once(ONE), HTTP_CORE),
+    row("error_page", LEVELS_IF, Many(AT_LEAST_TWO), HTTP_CORE),
+    row("etag", LEVELS, Flag, HTTP_CORE),
+    row("if_modified_since", LEVELS, Word(&["off", "exact", "before"]), HTTP_CORE),
+    row("ignore_invalid_headers", HTTP_SERVER, Flag, HTTP_CORE),
+    row("index", LEVELS, Many(AT_LEAST_ONE), HTTP_CORE),
+    row("internal", LOCATION, Once(NONE), HTTP_CORE),
+    row(
+        "keepalive_min_timeout",
+        LEVELS,
+        Milliseconds,
+        NoEffect("kept connections close when their time is up"),
+    ),
+    row("keepalive_requests", LEVELS, Number, HTTP_CORE),
+    row("keepalive_time", LEVELS, Milliseconds, HTTP_CORE),
+    row("keepalive_timeout", LEVELS, Once(ONE_OR_TWO), HTTP_CORE),
+    row("large_client_header_buffers", HTTP_SERVER, Buffers, HTTP_CORE),
+    row("listen", SERVER, Many(AT_LEAST_ONE), HTTP_CORE),
+    row("location", SERVER | LOCATION, Block(ONE_OR_TWO, Opens::Context(LOCATION)), HTTP_CORE),
+    row("log_not_found", LEVELS, Flag, HTTP_CORE),
+    row("max_headers", HTTP_SERVER, Number, HTTP_CORE),
+    row("max_ranges", LEVELS, Number, HTTP_CORE),
+    row("merge_slashes", HTTP_SERVER, Flag, HTTP_CORE),
+    row("port_in_redirect", LEVELS, Flag, HTTP_CORE),
+    row("recursive_error_pages", LEVELS, Flag, HTTP_CORE),
+    row("reset_timedout_connection", LEVELS, Flag, HTTP_CORE),
+    row("root", LEVELS_IF, Once(ONE), HTTP_CORE),
+    row("send_timeout", LEVELS, Milliseconds, HTTP_CORE),
+    row("server", HTTP, Block(NONE, Opens::Context(SERVER)), HTTP_CORE),
+    row("server_name", SERVER, Many(AT_LEAST_ONE), HTTP_CORE),
+    row("server_name_in_redirect", LEVELS, Flag, HTTP_CORE),
+    row("server_tokens", LEVELS, Word(&["off", "on", "build"]), HTTP_CORE),
+    row("try_files", SERVER | LOCATION, Once(AT_LEAST_TWO), HTTP_CORE),
+    row("types", LEVELS, Block(NONE, Opens::Lines), HTTP_CORE),
+    row("underscores_in_headers", HTTP_SERVER, Flag, HTTP_CORE),
+    // Accepted.
+    row("aio", LEVELS, Once(ONE), FILES),
+    row("aio_write", LEVELS, Flag, FILES),
+    row(
+        "chunked_transfer_encoding",
+        LEVELS,
+        Flag,
+        NoEffect("bodies of unknown length go out in chunks"),
+    ),
+    row("client_body_buffer_size", LEVELS, Size, BUFFERS),
+    row(
+        "client_body_in_file_only",
+        LEVELS,
+        Word(&["off", "on", "clean"]),
+        NoEffect("request bodies are passed on as they come"),
+    ),
+    row("client_body_in_single_buffer", LEVELS, Flag, BUFFERS),
+    row(
+        "client_body_temp_path",
+        LEVELS,
+        Once(ONE_TO_FOUR),
+        NoEffect("request bodies are never written to disk"),
+    ),
+    row("connection_pool_size", HTTP_SERVER, Size, BUFFERS),
+    row("directio", LEVELS, Once(ONE), FILES),
+    row("directio_alignment", LEVELS, Offset, FILES),
+    row("keepalive_disable", LEVELS, Many(ONE_OR_TWO), OLD_BROWSERS),
+    row(
+        "lingering_close",
+        LEVELS,
+        Word(&["off", "on", "always"]),
+        NoEffect("connections linger as long as the client needs, within bounds"),
+    ),
+    row(
+        "lingering_time",
+        LEVELS,
+        Milliseconds,
+        NoEffect("connections linger as long as the client needs, within bounds"),
+    ),
+    row(
+        "lingering_timeout",
+        LEVELS,
+        Milliseconds,
+        NoEffect("connections linger as long as the client needs, within bounds"),
+    ),
+    row("log_subrequest", LEVELS, Flag, NoEffect("there are no subrequests")),
+    row("msie_padding", LEVELS, Flag, OLD_BROWSERS),
+    row("msie_refresh", LEVELS, Flag, OLD_BROWSERS),
+    row("open_file_cache", LEVELS, Once(ONE_OR_TWO), FILES),
+    row("open_file_cache_errors", LEVELS, Flag, FILES),
+    row("open_file_cache_events", LEVELS, Flag, FILES),
+    row("open_file_cache_min_uses", LEVELS, Number, FILES),
+    row("open_file_cache_valid", LEVELS, Seconds, FILES),
+    row("output_buffers", LEVELS, Buffers, BUFFERS),
+    row("postpone_output", LEVELS, Size, BUFFERS),
+    row("read_ahead", LEVELS, Size, FILES),
+    row("request_pool_size", HTTP_SERVER, Size, BUFFERS),
+    row(
+        "resolver",
+        LEVELS,
+        Once(AT_LEAST_ONE),
+        NoEffect("names are resolved by this machine's resolver"),
+    ),
+    row(
+        "resolver_timeout",
+        LEVELS,
+        Milliseconds,
+        NoEffect("names are resolved by this machine's resolver"),
+    ),
+    row("send_lowat", LEVELS, Size, BUFFERS),
+    row("sendfile", LEVELS_IF, Flag, FILES),
+    row("sendfile_max_chunk", LEVELS, Size, FILES),
+    row("server_names_hash_bucket_size", HTTP, Number, HASHES),
+    row("server_names_hash_max_size", HTTP, Number, HASHES),
+    row("subrequest_output_buffer_size", LEVELS, Size, BUFFERS),
+    row("tcp_nodelay", LEVELS, Flag, NoEffect("small packets always go at once")),
+    row("tcp_nopush", LEVELS, Flag, NoEffect("heads and bodies always go together")),
+    row("types_hash_bucket_size", LEVELS, Number, HASHES),
+    row("types_hash_max_size", LEVELS, Number, HASHES),
+    row("variables_hash_bucket_size", HTTP, Number, HASHES),
+    row("variables_hash_max_size", HTTP, Number, HASHES),
+    // Not here, or not yet.
+    row("auth_delay", LEVELS, Milliseconds, NoEffect("it slows nothing but refused passwords")),
+    row(
+        "disable_symlinks",
+        LEVELS,
+        Once(ONE_OR_TWO),
+        RefusedUnless(
+            "off",
+            "symbolic links are followed: this would have kept some files from being served",
+        ),
+    ),
+    row(
+        "early_hints",
+        LEVELS,
+        Many(AT_LEAST_ONE),
+        NoEffect("answers 103 of the app are passed on as HTTP allows"),
+    ),
+    row(
+        "limit_except", LOCATION, OnceBlock(AT_LEAST_ONE, Opens::Context(LIMIT_EXCEPT)),
+        Refused(ACCESS),
+    ),
+    row(
+        "limit_rate",
+        LEVELS_IF,
+        Once(ONE),
+        RefusedUnless("0", "limiting the rate of answers is not supported yet"),
+    ),
+    row(
+        "limit_rate_after",
+        LEVELS_IF,
+        Once(ONE),
+        NoEffect("it means something with limit_rate alone"),
+    ),
+    row("post_action", LEVELS_IF, Once(ONE), Refused("requests after a request are not made")),
+    row(
+        "satisfy",
+        LEVELS,
+        Word(&["all", "any"]),
+        NoEffect("it means something with allow, deny and auth_basic alone"),
+    ),
+];
+
+const HTTP_CORE: Treatment = Does(Family::Http);
+const BUFFERS: Treatment = NoEffect("sheen's buffers are its own and bounded");
+const FILES: Treatment = NoEffect("files are read and sent in sheen's own way");
+const HASHES: Treatment = NoEffect("tables grow as they need");
+const ACCESS: &str = "who may come in is not decided by sheen yet: this would have kept others out";
+const OLD_BROWSERS: Treatment = NoEffect("browsers of that age are gone");
