@@ -194,10 +194,16 @@ fn listen_address(text: &str) -> Result<(ListenAddress, RangeInclusive<u16>), &'
         "*" => ListenAddress::Ip(Ipv4Addr::UNSPECIFIED.into()),
         host => match host.parse::<Ipv4Addr>() {
             Ok(ip) => ListenAddress::Ip(ip.into()),
+            Err(_) if !is_host(host) => return Err(HOST_NOT_FOUND),
             Err(_) => ListenAddress::Host(host.to_owned()),
         },
     };
     Ok((address, ports))
+}
+
+/// True exactly when a resolver could know the name.
+fn is_host(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn is_ports(text: &str) -> bool {
@@ -283,7 +289,10 @@ pub fn url(text: &str) -> Result<Url, String> {
     };
     let (host, uri) = rest.split_at(end);
     let uri = uri.strip_prefix(':').unwrap_or(uri);
-    let target = target(host).map_err(|what| format!("{what} in upstream \"{rest}\""))?;
+    let target = target(host).map_err(|what| match what {
+        HOST_NOT_FOUND => format!("{what} in upstream \"{}\"", without_port(host)),
+        _ => format!("{what} in upstream \"{rest}\""),
+    })?;
     Ok(Url::Fixed {
         https,
         target,
@@ -315,6 +324,7 @@ fn target(text: &str) -> Result<Target, &'static str> {
     }
     Ok(match host.parse::<Ipv4Addr>() {
         Ok(ip) => Target::Ip { ip: ip.into(), port },
+        Err(_) if !is_host(host) => return Err(HOST_NOT_FOUND),
         Err(_) => Target::Host { name: host.to_owned(), port },
     })
 }
@@ -376,6 +386,11 @@ pub fn member(arguments: &[Word]) -> Result<Member, String> {
     Ok(member)
 }
 
+fn without_port(host: &str) -> &str {
+    host.split(':').next().unwrap_or_default()
+}
+
+const HOST_NOT_FOUND: &str = "host not found";
 /// `sun_path` holds 108 bytes with the NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 

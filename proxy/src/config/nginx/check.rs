@@ -8,8 +8,8 @@ use super::include::{Files, named};
 use super::location::{Matches, matches};
 use super::rules;
 use super::table::{
-    self, Contexts, EVENTS, HTTP, IF_LOCATION, IF_SERVER, LOCATION, MAIN, Opens, Row, SERVER,
-    Takes, Treatment, allows, context_names,
+    self, Contexts, EVENTS, HTTP, IF_LOCATION, IF_SERVER, LOCATION, MAIN, Opens, Row, Takes,
+    Treatment, allows, context_names, expectation,
 };
 use super::tree::{Directive, Origin, Parsed, Tree, parse};
 use super::{Options, values};
@@ -169,9 +169,11 @@ impl<'a> Check<'a> {
             }
             return;
         }
-        self.look_for_lost_semicolon(&directive, context);
         if let Err(what) = self.value(&directive, row, context, block) {
-            self.refuse(&directive.place, what, None);
+            let hint = missing_semicolon(&directive).or_else(|| value_hint(&what, row));
+            self.refuse(&directive.place, what, hint);
+        } else {
+            self.look_for_lost_semicolon(&directive, context);
         }
         if let Treatment::NoEffect(reason) = row.treatment {
             self.remember_idle(reason, row.name);
@@ -196,7 +198,7 @@ impl<'a> Check<'a> {
             _ => return true,
         };
         let hint = missing_semicolon(directive)
-            .or_else(|| Some(format!("it takes {}", table::arguments(row.takes))));
+            .or_else(|| Some(format!("it takes {}", expectation(row.takes))));
         self.refuse(&directive.place, what, hint);
         false
     }
@@ -295,6 +297,7 @@ impl<'a> Check<'a> {
         let own = if row.name == "location" { matches(directive.args()).ok() } else { None };
         let around = own.as_ref().or(around);
         let mut block = Block { inside, around, directives: Vec::new(), seen: Vec::new() };
+        let problems = self.problems.len();
         // Its text has been read to the end: a break is reported where the file is walked.
         let origin = Origin::CommandLine;
         self.walk(Parsed { directives: read, stopped: None }, &origin, &mut block);
@@ -302,8 +305,8 @@ impl<'a> Check<'a> {
         let Inside::Context(context) = inside else {
             return;
         };
-        // Of a block without an end, nobody knows what it would have held.
-        let Some(end) = directive.end_place() else {
+        // Of a block without an end, or with mistakes, nobody knows what it would have held.
+        let Some(end) = directive.end_place().filter(|_| self.problems.len() == problems) else {
             return;
         };
         for (number, what) in rules::block(directive, context) {
@@ -324,7 +327,7 @@ impl<'a> Check<'a> {
             match self.files.open(&path) {
                 Ok(text) => self.walk_file(&path, &text, block),
                 Err(what) => {
-                    let relative = !directive.arg(0).starts_with(b"/");
+                    let relative = !directive.arg(0).starts_with(b"/") && what.starts_with("open");
                     let folder = self.options.conf_prefix.display();
                     let hint = relative.then(|| format!("paths are relative to {folder}"));
                     self.refuse(&directive.place, what, hint);
@@ -423,6 +426,13 @@ fn lost(directive: &Directive) -> Option<(String, usize)> {
     Some((name, words[at - 1].line))
 }
 
+/// What would have been right, where the words do not say it.
+fn value_hint(what: &str, row: &Row) -> Option<String> {
+    let plain = matches!(row.takes, Takes::Flag | Takes::Once(_) | Takes::Many(_));
+    let tells = plain || what.ends_with("duplicate");
+    (!tells && row.opens().is_none()).then(|| format!("it takes {}", expectation(row.takes)))
+}
+
 fn missing_semicolon(directive: &Directive) -> Option<String> {
     let words = directive.words();
     let line = match lost(directive) {
@@ -451,7 +461,10 @@ fn unknown_hint(name: &str, context: Contexts) -> String {
             .filter(move |row| row.contexts & context != 0 && !row.name.ends_with('*'))
             .map(|row| row.name)
     };
-    let near = nearest(name, names(context)).or_else(|| nearest(name, names(!0)));
+    // `server` is the beginning of many a misspelt name, and seldom what was meant.
+    let slip =
+        |context: Contexts| nearest(name, names(context).filter(|known| !name.starts_with(known)));
+    let near = slip(context).or_else(|| slip(!0)).or_else(|| nearest(name, names(!0)));
     match near {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => "`sheen directives` lists all that are known".to_owned(),
@@ -463,9 +476,6 @@ fn place_hint(name: &str, contexts: Contexts, context: Contexts) -> String {
     match (context, contexts) {
         (MAIN, HTTP) => format!("write it within http {{ ... }}, as in: http {{ {name} ... }}"),
         (MAIN, _) if contexts & EVENTS != 0 => "write it within events { ... }".to_owned(),
-        (HTTP, _) if contexts & SERVER != 0 => {
-            format!("it may stand in {places}: within a server {{ ... }}")
-        }
         _ => format!("it may stand in {places}"),
     }
 }

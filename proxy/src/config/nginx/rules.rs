@@ -260,7 +260,9 @@ pub(super) fn block(directive: &Directive, context: Contexts) -> Vec<(Option<usi
                     how => how,
                 };
                 let what = format!("duplicate location \"{}\"", matches.text());
-                (!matches.is_regex()).then_some(((how, matches.path), what))
+                // Of expressions and of names, nginx takes the first and says nothing.
+                let compared = !matches.is_regex() && how != How::Named;
+                compared.then_some(((how, matches.path), what))
             });
             doubles(block, "listen", &mut wrong, |listen| {
                 let listen = address::listen(listen.args()).ok()?;

@@ -289,8 +289,46 @@ pub fn print() -> String {
     out
 }
 
+/// What a directive takes, as it follows "it takes".
+pub(super) fn expectation(takes: Takes) -> String {
+    match takes {
+        Takes::Flag => "\"on\" or \"off\"".to_owned(),
+        Takes::Size => "bytes, or a number with k or m: 8k".to_owned(),
+        Takes::Offset => "bytes, or a number with k, m or g: 10m".to_owned(),
+        Takes::Milliseconds => {
+            "seconds, or numbers with ms, s, m, h, d or w, without a space: 1h30m".to_owned()
+        }
+        Takes::Seconds => {
+            "seconds, or numbers with s, m, h, d, w, M or y, without a space: 1d12h".to_owned()
+        }
+        Takes::Number => "a number".to_owned(),
+        Takes::Between(least, most) => format!("a number from {least} to {most}"),
+        Takes::Buffers => "a number and a size, neither of them 0: 4 8k".to_owned(),
+        Takes::Word(words) => format!("one of {}", words.join(", ")),
+        Takes::Words(words) => format!("any of {}", words.join(", ")),
+        Takes::Once(count) | Takes::Many(count) => counted(count),
+        Takes::Block(count, _) | Takes::OnceBlock(count, _) => {
+            format!("{} and a block {{ ... }}", counted(count))
+        }
+        Takes::Anything => "any arguments".to_owned(),
+    }
+}
+
+fn counted(count: Count) -> String {
+    let least = count.trailing_zeros();
+    match count_words(count).as_str() {
+        "none" => "no arguments".to_owned(),
+        "1" => "1 argument".to_owned(),
+        words => match words.strip_suffix('+') {
+            Some("1") => "at least 1 argument".to_owned(),
+            Some(_) => format!("at least {least} arguments"),
+            None => format!("{} arguments", words.replace('-', " to ")),
+        },
+    }
+}
+
 /// The arguments in a few words.
-pub fn arguments(takes: Takes) -> String {
+fn arguments(takes: Takes) -> String {
     match takes {
         Takes::Flag => "on | off".to_owned(),
         Takes::Size | Takes::Offset => "size".to_owned(),

@@ -51,7 +51,9 @@ impl Bench {
         let line = |problem: &Problem| {
             let place = problem.line.map_or_else(String::new, |line| format!(":{line}"));
             let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!(" -> {hint}"));
-            format!("{}{place} {}{hint}", problem.file, problem.what).replace(&folder, "")
+            format!("{}{place} {}{hint}", problem.file, problem.what)
+                .replace(&folder, "")
+                .replace(folder.trim_end_matches('/'), ".")
         };
         problems.iter().map(line).collect()
     }

@@ -150,7 +150,9 @@ pub(super) const ROWS: &[Row] = &[
         NoEffect("answers 103 of the app are passed on as HTTP allows"),
     ),
     row(
-        "limit_except", LOCATION, OnceBlock(AT_LEAST_ONE, Opens::Context(LIMIT_EXCEPT)),
+        "limit_except",
+        LOCATION,
+        OnceBlock(AT_LEAST_ONE, Opens::Context(LIMIT_EXCEPT)),
         Refused(ACCESS),
     ),
     row(
