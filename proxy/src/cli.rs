@@ -29,6 +29,8 @@ pub enum Command {
     Proxy(Box<ProxyArgs>),
     /// Run in front of the embedded app.
     Demo(DemoArgs),
+    /// Print the directives of nginx.conf and what becomes of them.
+    Directives,
     /// Print [`version`].
     Version,
     /// Print [`version_long`].
@@ -277,6 +279,8 @@ enum Verb {
         #[arg(short = 'q')]
         quiet: bool,
     },
+    /// List the directives of nginx.conf: arguments, contexts, what becomes of each
+    Directives,
 }
 
 fn parse_with(
@@ -292,6 +296,7 @@ fn parse_with(
         Some(Verb::Check { config, quiet }) => {
             return Ok(Command::Check { config: config_or_default(config), quiet });
         }
+        Some(Verb::Directives) => return Ok(Command::Directives),
         None => {}
     }
     if arguments.version_long {
@@ -415,6 +420,7 @@ mod tests {
             ("-tqc a.toml", "Check { config: \"a.toml\", quiet: true }"),
             ("check", "Check { config: \"/nonexistent/sheen.toml\", quiet: false }"),
             ("check -q -c a.toml", "Check { config: \"a.toml\", quiet: true }"),
+            ("directives", "Directives"),
             ("-v", "Version"),
             ("-V", "VersionLong"),
             ("-c a.toml -V", "VersionLong"),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use sheen::cli::{self, Command};
 use sheen::config::dump;
 use sheen::config::native::{self, Loaded};
+use sheen::config::nginx::table;
 use sheen::config::{Dialect, Problem};
 use sheen::demo;
 use sheen::server::{self, Reload, StartError, announce};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
+        Command::Directives => print(&table::print()),
         Command::Version => print(&cli::version()),
         Command::VersionLong => print(&cli::version_long()),
         Command::Check { config, quiet } => check(&config, quiet),

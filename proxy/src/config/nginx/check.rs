@@ -42,6 +42,13 @@ struct Block<'a> {
     seen: Vec<&'static Row>,
 }
 
+impl Block<'_> {
+    fn main() -> Self {
+        let inside = Inside::Context(MAIN);
+        Self { inside, around: None, directives: Vec::new(), seen: Vec::new() }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Inside<'a> {
     Context(Contexts),
@@ -64,13 +71,15 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// For the fuzzer: what is wrong with a text that no file goes with.
+    pub(super) fn run_text(mut self, text: &[u8]) -> Vec<Problem> {
+        self.files.closed = true;
+        self.walk_file(Path::new("fuzz"), text, &mut Block::main());
+        self.problems
+    }
+
     pub(super) fn run(mut self, path: &Path) -> Result<Tree, Vec<Problem>> {
-        let mut main = Block {
-            inside: Inside::Context(MAIN),
-            around: None,
-            directives: Vec::new(),
-            seen: Vec::new(),
-        };
+        let mut main = Block::main();
         for globals in &self.options.globals {
             let origin = Origin::CommandLine;
             let parsed = parse(globals.as_bytes(), &origin);
@@ -457,9 +466,9 @@ fn unknown_hint(name: &str, context: Contexts) -> String {
         return format!("directives have no =: write {name} {value};");
     }
     let names = |context: Contexts| {
-        table::rows()
-            .filter(move |row| row.contexts & context != 0 && !row.name.ends_with('*'))
-            .map(|row| row.name)
+        let like = |row: &&Row| !row.name.ends_with('*') && row.name.len().abs_diff(name.len()) < 4;
+        let here = move |row: &&Row| row.contexts & context != 0;
+        table::rows().filter(like).filter(here).map(|row| row.name)
     };
     // `server` is the beginning of many a misspelt name, and seldom what was meant.
     let slip =

@@ -12,6 +12,8 @@ use crate::limits::{CONFIG_BYTES_IN_ALL_MAX, CONFIG_DEPTH_MAX, CONFIG_FILES_MAX}
 /// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct Files {
+    /// True exactly when no file may be opened: the fuzzer's texts name all sorts.
+    pub(super) closed: bool,
     pub(super) read: Vec<Source>,
     /// The files that are being read, the outermost first, by their true paths.
     open: Vec<PathBuf>,
@@ -24,6 +26,9 @@ impl Files {
     pub(super) fn open(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         let name = path.display();
         let failed = |call: &str, error: &io::Error| format!("{call} \"{name}\" {}", reason(error));
+        if self.closed {
+            return Err(format!("open() \"{name}\" failed"));
+        }
         let file = File::open(path).map_err(|error| failed("open()", &error))?;
         let canonical = fs::canonicalize(path).map_err(|error| failed("open()", &error))?;
         if self.open.contains(&canonical) {

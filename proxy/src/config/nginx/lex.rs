@@ -69,6 +69,16 @@ enum State {
     Comment,
 }
 
+/// A run in the making.
+#[derive(Debug)]
+struct Scan {
+    words: Vec<Word>,
+    state: State,
+    /// Where the word that is being read begins, and on which line.
+    start: usize,
+    start_line: usize,
+}
+
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a [u8], is_parameter: bool) -> Self {
         Self { text, at: 0, line: 1, is_parameter }
@@ -76,83 +86,90 @@ impl<'a> Lexer<'a> {
 
     /// The next words and their end.
     pub(super) fn run(&mut self) -> Result<Run, Unreadable> {
-        let mut words: Vec<Word> = Vec::new();
-        let mut state = State::Gap;
-        let (mut start, mut start_line) = (self.at, self.line);
+        let mut scan =
+            Scan { words: Vec::new(), state: State::Gap, start: self.at, start_line: self.line };
         loop {
-            let in_word = matches!(state, State::Bare(_) | State::Quoted(..));
+            let in_word = matches!(scan.state, State::Bare(_) | State::Quoted(..));
             let Some(&byte) = self.text.get(self.at) else {
-                if in_word || !words.is_empty() {
-                    let begun = words.into_iter().next();
-                    return Err(Unreadable { begun, ..self.unreadable(self.end_words()) });
+                if in_word || !scan.words.is_empty() {
+                    return Err(self.unreadable(self.end_words(), scan));
                 }
-                return Ok(Run { words, end: End::File, line: self.line });
+                return Ok(Run { words: scan.words, end: End::File, line: self.line });
             };
-            if in_word && self.at - start >= CONFIG_WORD_BYTES_MAX {
-                return Err(self.too_long(state, start, start_line, words));
+            if in_word && self.at - scan.start >= CONFIG_WORD_BYTES_MAX {
+                return Err(self.too_long(scan));
             }
             self.at += 1;
             self.line += usize::from(byte == b'\n');
-            state = match state {
-                State::Comment => {
-                    if byte == b'\n' {
-                        State::Gap
-                    } else {
-                        State::Comment
-                    }
+            match self.step(&mut scan, byte) {
+                Ok(state) => scan.state = state,
+                Err(Some(end)) => return Ok(Run { words: scan.words, end, line: self.line }),
+                Err(None) => {
+                    let what = format!("unexpected \"{}\"", String::from_utf8_lossy(&[byte]));
+                    return Err(self.unreadable(what, scan));
                 }
-                State::Closed => match byte {
-                    b' ' | b'\t' | b'\r' | b'\n' => State::Gap,
-                    b';' => return Ok(self.ended(words, End::Semicolon)),
-                    b'{' => return Ok(self.ended(words, End::Open)),
-                    // As in `if ($a = "b")`.
-                    b')' => {
-                        (start, start_line) = (self.at - 1, self.line);
-                        State::Bare(false)
-                    }
-                    byte => return Err(self.unexpected(byte, words)),
-                },
-                State::Gap => {
-                    (start, start_line) = (self.at - 1, self.line);
-                    match byte {
-                        b' ' | b'\t' | b'\r' | b'\n' => State::Gap,
-                        b';' | b'{' if words.is_empty() => {
-                            return Err(self.unexpected(byte, words));
-                        }
-                        b';' => return Ok(self.ended(words, End::Semicolon)),
-                        b'{' => return Ok(self.ended(words, End::Open)),
-                        b'}' if words.is_empty() => return Ok(self.ended(words, End::Close)),
-                        b'}' => return Err(self.unexpected(byte, words)),
-                        b'#' => State::Comment,
-                        b'"' | b'\'' => {
-                            start += 1;
-                            State::Quoted(byte, false)
-                        }
-                        b'\\' => self.skip_escaped(State::Bare(false)),
-                        byte => State::Bare(byte == b'$'),
-                    }
+            }
+        }
+    }
+
+    /// What a byte makes of the state, or the end that it is; neither where it must not stand.
+    fn step(&mut self, scan: &mut Scan, byte: u8) -> Result<State, Option<End>> {
+        let state = match scan.state {
+            State::Comment if byte == b'\n' => State::Gap,
+            State::Comment => State::Comment,
+            State::Closed => match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => State::Gap,
+                b';' => return Err(Some(End::Semicolon)),
+                b'{' => return Err(Some(End::Open)),
+                // As in `if ($a = "b")`.
+                b')' => {
+                    (scan.start, scan.start_line) = (self.at - 1, self.line);
+                    State::Bare(false)
                 }
-                State::Bare(true) if byte == b'{' => State::Bare(true),
-                State::Quoted(quote, true) if byte == b'{' => State::Quoted(quote, true),
-                State::Bare(_) | State::Quoted(..) if byte == b'\\' => self.skip_escaped(state),
-                State::Quoted(quote, _) if byte == quote => {
-                    words.push(self.word(start, start_line));
-                    State::Closed
+                _ => return Err(None),
+            },
+            State::Gap => return self.begin(scan, byte),
+            state @ (State::Bare(true) | State::Quoted(_, true)) if byte == b'{' => state,
+            state @ (State::Bare(_) | State::Quoted(..)) if byte == b'\\' => {
+                self.skip_escaped(state)
+            }
+            State::Quoted(quote, _) if byte == quote => {
+                scan.words.push(self.word(scan));
+                State::Closed
+            }
+            State::Quoted(quote, _) => State::Quoted(quote, byte == b'$'),
+            State::Bare(_) => match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    scan.words.push(self.word(scan));
+                    State::Gap
                 }
-                State::Quoted(quote, _) => State::Quoted(quote, byte == b'$'),
-                State::Bare(_) => match byte {
-                    b' ' | b'\t' | b'\r' | b'\n' => {
-                        words.push(self.word(start, start_line));
-                        State::Gap
-                    }
-                    b';' | b'{' => {
-                        words.push(self.word(start, start_line));
-                        let end = if byte == b';' { End::Semicolon } else { End::Open };
-                        return Ok(self.ended(words, end));
-                    }
-                    byte => State::Bare(byte == b'$'),
-                },
-            };
+                b';' | b'{' => {
+                    scan.words.push(self.word(scan));
+                    return Err(Some(if byte == b';' { End::Semicolon } else { End::Open }));
+                }
+                byte => State::Bare(byte == b'$'),
+            },
+        };
+        Ok(state)
+    }
+
+    /// As [`Lexer::step`], where a word may begin.
+    fn begin(&mut self, scan: &mut Scan, byte: u8) -> Result<State, Option<End>> {
+        (scan.start, scan.start_line) = (self.at - 1, self.line);
+        let first = scan.words.is_empty();
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => Ok(State::Gap),
+            b';' if !first => Err(Some(End::Semicolon)),
+            b'{' if !first => Err(Some(End::Open)),
+            b'}' if first => Err(Some(End::Close)),
+            b';' | b'{' | b'}' => Err(None),
+            b'#' => Ok(State::Comment),
+            b'"' | b'\'' => {
+                scan.start += 1;
+                Ok(State::Quoted(byte, false))
+            }
+            b'\\' => Ok(self.skip_escaped(State::Bare(false))),
+            byte => Ok(State::Bare(byte == b'$')),
         }
     }
 
@@ -199,12 +216,9 @@ impl<'a> Lexer<'a> {
     }
 
     /// The word that ends before the byte just read.
-    fn word(&self, start: usize, line: usize) -> Word {
-        Word { bytes: unescape(&self.text[start..self.at - 1]), line }
-    }
-
-    fn ended(&self, words: Vec<Word>, end: End) -> Run {
-        Run { words, end, line: self.line }
+    fn word(&self, scan: &Scan) -> Word {
+        let bytes = unescape(&self.text[scan.start..self.at - 1]);
+        Word { bytes, line: scan.start_line }
     }
 
     fn end_words(&self) -> &'static str {
@@ -215,28 +229,23 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn unreadable(&self, what: impl Into<String>) -> Unreadable {
-        Unreadable { what: what.into(), line: self.line, begun: None }
+    fn unreadable(&self, what: impl Into<String>, scan: Scan) -> Unreadable {
+        Unreadable { what: what.into(), line: self.line, begun: scan.words.into_iter().next() }
     }
 
-    fn unexpected(&self, byte: u8, words: Vec<Word>) -> Unreadable {
-        let begun = words.into_iter().next();
-        let what = format!("unexpected \"{}\"", String::from_utf8_lossy(&[byte]));
-        Unreadable { begun, ..self.unreadable(what) }
-    }
-
-    fn too_long(&self, state: State, start: usize, line: usize, words: Vec<Word>) -> Unreadable {
-        let what = match state {
+    fn too_long(&self, scan: Scan) -> Unreadable {
+        let what = match scan.state {
             State::Quoted(quote, _) => format!(
                 "too long parameter, probably missing terminating \"{}\" character",
                 char::from(quote)
             ),
             _ => {
-                let begin = String::from_utf8_lossy(&self.text[start..start + 10]);
+                let begin = String::from_utf8_lossy(&self.text[scan.start..scan.start + 10]);
                 format!("too long parameter \"{begin}...\" started")
             }
         };
-        Unreadable { what, line, begun: words.into_iter().next() }
+        let line = scan.start_line;
+        Unreadable { line, ..self.unreadable(what, scan) }
     }
 }
 

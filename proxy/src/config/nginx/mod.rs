@@ -40,3 +40,14 @@ pub struct Options {
 pub fn read(path: &Path, options: &Options) -> Result<Tree, Vec<Problem>> {
     Check::new(options).run(path)
 }
+
+/// For the fuzzer: any text is read, printed, read again and checked, and no file is opened.
+#[doc(hidden)]
+pub fn fuzz(text: &[u8]) {
+    tree::fuzz_print(text);
+    let folder = PathBuf::from("/nonexistent");
+    let options = Options { prefix: folder.clone(), conf_prefix: folder, globals: Vec::new() };
+    for problem in Check::new(&options).run_text(text) {
+        assert!(!problem.what.is_empty() && !problem.file.is_empty(), "{problem:?}");
+    }
+}

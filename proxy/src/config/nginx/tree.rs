@@ -306,8 +306,7 @@ fn print_block(directives: &[Directive], depth: usize, out: &mut Vec<u8>) {
 
 /// For the fuzzer: any text is read without a panic, and what was read prints as a text that reads
 /// the same.
-#[doc(hidden)]
-pub fn fuzz_print(text: &[u8]) {
+pub(super) fn fuzz_print(text: &[u8]) {
     let origin = Origin::File("fuzz".into());
     let parsed = parse(text, &origin);
     if let Some(stop) = &parsed.stopped {
