@@ -1,20 +1,21 @@
 //! The walk over what was read: every directive against the table, includes put in their places,
 //! everything that is wrong collected in the order in which nginx would come upon it.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::hint;
 use super::include::{Files, named};
 use super::location::{Matches, matches};
 use super::rules;
 use super::table::{
-    self, Contexts, EVENTS, HTTP, IF_LOCATION, IF_SERVER, LOCATION, MAIN, Opens, Row, Takes,
-    Treatment, allows, context_names, expectation,
+    self, Contexts, IF_LOCATION, IF_SERVER, LOCATION, MAIN, Opens, Row, Takes, Treatment, allows,
+    expectation,
 };
 use super::tree::{Directive, Origin, Parsed, Tree, parse};
 use super::{Options, values};
 use crate::config::raw::Place;
-use crate::config::values::nearest;
 use crate::config::{Dialect, Problem};
 use crate::limits::{CONFIG_DIRECTIVES_MAX, CONFIG_PROBLEMS_MAX};
 
@@ -40,12 +41,18 @@ struct Block<'a> {
     directives: Vec<Directive>,
     /// Rows that have stood in it.
     seen: Vec<&'static Row>,
+    /// What only one of its directives may have.
+    claimed: HashSet<String>,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
     fn main() -> Self {
         let inside = Inside::Context(MAIN);
-        Self { inside, around: None, directives: Vec::new(), seen: Vec::new() }
+        Self::new(inside, None)
+    }
+
+    fn new(inside: Inside<'a>, around: Option<&'a Matches>) -> Self {
+        Self { inside, around, directives: Vec::new(), seen: Vec::new(), claimed: HashSet::new() }
     }
 }
 
@@ -145,7 +152,7 @@ impl<'a> Check<'a> {
             }
         }
         if let Err(what) = rules::line(name, &line) {
-            let hint = missing_semicolon(&line);
+            let hint = hint::missing_semicolon(&line);
             return self.refuse(&line.place, what.to_owned(), hint);
         }
         block.directives.push(line);
@@ -156,12 +163,12 @@ impl<'a> Check<'a> {
         let rows: Vec<&'static Row> = table::named(&directive.words()[0].bytes).collect();
         let Some(&first) = rows.first() else {
             let what = format!("unknown directive \"{name}\"");
-            return self.refuse(&directive.place, what, Some(unknown_hint(&name, context)));
+            return self.refuse(&directive.place, what, Some(hint::of_unknown(&name, context)));
         };
         let Some(&row) = rows.iter().find(|row| row.contexts & context != 0) else {
             let contexts = rows.iter().fold(0, |contexts, row| contexts | row.contexts);
             let what = format!("\"{name}\" directive is not allowed here");
-            self.refuse(&directive.place, what, Some(place_hint(&name, contexts, context)));
+            self.refuse(&directive.place, what, Some(hint::of_place(&name, contexts, context)));
             return self.block(&mut directive, first, context, block.around);
         };
         directive.row = Some(row);
@@ -179,7 +186,7 @@ impl<'a> Check<'a> {
             return;
         }
         if let Err(what) = self.value(&directive, row, context, block) {
-            let hint = missing_semicolon(&directive).or_else(|| value_hint(&what, row));
+            let hint = hint::missing_semicolon(&directive).or_else(|| hint::of_value(&what, row));
             self.refuse(&directive.place, what, hint);
         } else {
             self.look_for_lost_semicolon(&directive, context);
@@ -206,7 +213,7 @@ impl<'a> Check<'a> {
             _ if !allows(row.count(), directive.args().len()) => wrong_count(&name),
             _ => return true,
         };
-        let hint = missing_semicolon(directive)
+        let hint = hint::missing_semicolon(directive)
             .or_else(|| Some(format!("it takes {}", expectation(row.takes))));
         self.refuse(&directive.place, what, hint);
         false
@@ -218,7 +225,7 @@ impl<'a> Check<'a> {
         directive: &Directive,
         row: &'static Row,
         context: Contexts,
-        block: &Block<'_>,
+        block: &mut Block<'_>,
     ) -> Result<(), String> {
         let name = row.name;
         let other = match name {
@@ -269,7 +276,11 @@ impl<'a> Check<'a> {
         if !right {
             return Err(rules::invalid_value(directive));
         }
-        rules::arguments(directive, context, block.around)
+        rules::arguments(directive, context, block.around)?;
+        let Some((key, what)) = rules::claim(directive, context) else {
+            return Ok(());
+        };
+        if block.claimed.insert(key) { Ok(()) } else { Err(what) }
     }
 
     fn words(&mut self, directive: &Directive, words: &[&str]) -> Result<(), String> {
@@ -305,7 +316,7 @@ impl<'a> Check<'a> {
         };
         let own = if row.name == "location" { matches(directive.args()).ok() } else { None };
         let around = own.as_ref().or(around);
-        let mut block = Block { inside, around, directives: Vec::new(), seen: Vec::new() };
+        let mut block = Block::new(inside, around);
         let problems = self.problems.len();
         // Its text has been read to the end: a break is reported where the file is walked.
         let origin = Origin::CommandLine;
@@ -347,7 +358,7 @@ impl<'a> Check<'a> {
 
     /// A word at the beginning of a line that names a directive was likely meant as one.
     fn look_for_lost_semicolon(&mut self, directive: &Directive, context: Contexts) {
-        let meant = lost(directive).filter(|(name, _)| {
+        let meant = hint::lost(directive).filter(|(name, _)| {
             table::named(name.as_bytes()).any(|row| row.contexts & context != 0)
         });
         if let Some((name, line)) = meant {
@@ -421,70 +432,4 @@ fn one_of(words: &[&str], given: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("invalid value \"{}\"", String::from_utf8_lossy(given)))
-}
-
-/// The first word, but for the name, that begins a line and is the name of a directive, and the
-/// line before it.
-fn lost(directive: &Directive) -> Option<(String, usize)> {
-    let words = directive.words();
-    let at = (1..words.len()).find(|at| {
-        words[*at].line > words[*at - 1].line
-            && table::named(&words[*at].bytes).any(|row| !row.name.ends_with('*'))
-    })?;
-    let name = String::from_utf8_lossy(&words[at].bytes).into_owned();
-    Some((name, words[at - 1].line))
-}
-
-/// What would have been right, where the words do not say it.
-fn value_hint(what: &str, row: &Row) -> Option<String> {
-    let plain = matches!(row.takes, Takes::Flag | Takes::Once(_) | Takes::Many(_));
-    let tells = plain || what.ends_with("duplicate");
-    (!tells && row.opens().is_none()).then(|| format!("it takes {}", expectation(row.takes)))
-}
-
-fn missing_semicolon(directive: &Directive) -> Option<String> {
-    let words = directive.words();
-    let line = match lost(directive) {
-        Some((_, line)) => line,
-        // In a block of data, any word that begins a line may be one too many.
-        None if directive.row.is_none() => (1..words.len())
-            .find(|at| words[*at].line > words[*at - 1].line)
-            .map(|at| words[at - 1].line)?,
-        None => return None,
-    };
-    Some(format!("is a ; missing at the end of line {line}?"))
-}
-
-fn unknown_hint(name: &str, context: Contexts) -> String {
-    if name.starts_with('\u{feff}') {
-        return "the file begins with a byte order mark: save it without".to_owned();
-    }
-    if let Some(name) = name.strip_suffix(':') {
-        return format!("directives have no colon: write {name} and its value");
-    }
-    if let Some((name, value)) = name.split_once('=') {
-        return format!("directives have no =: write {name} {value};");
-    }
-    let names = |context: Contexts| {
-        let like = |row: &&Row| !row.name.ends_with('*') && row.name.len().abs_diff(name.len()) < 4;
-        let here = move |row: &&Row| row.contexts & context != 0;
-        table::rows().filter(like).filter(here).map(|row| row.name)
-    };
-    // `server` is the beginning of many a misspelt name, and seldom what was meant.
-    let slip =
-        |context: Contexts| nearest(name, names(context).filter(|known| !name.starts_with(known)));
-    let near = slip(context).or_else(|| slip(!0)).or_else(|| nearest(name, names(!0)));
-    match near {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => "`sheen directives` lists all that are known".to_owned(),
-    }
-}
-
-fn place_hint(name: &str, contexts: Contexts, context: Contexts) -> String {
-    let places = context_names(contexts);
-    match (context, contexts) {
-        (MAIN, HTTP) => format!("write it within http {{ ... }}, as in: http {{ {name} ... }}"),
-        (MAIN, _) if contexts & EVENTS != 0 => "write it within events { ... }".to_owned(),
-        _ => format!("it may stand in {places}"),
-    }
 }

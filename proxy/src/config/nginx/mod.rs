@@ -1,8 +1,8 @@
 //! nginx.conf: the language, what may be said in it, and what was said.
 //!
-//! Read in this order: [`lex`] (words), [`tree`] (directives and blocks), [`table`] (what every
-//! directive is), [`check`] (the tree against the table), with [`rules`], [`values`], [`address`]
-//! and [`location`] for the arguments, and [`include`] for files.
+//! Read in this order: `lex` (words), [`tree`] (directives and blocks), [`table`] (what every
+//! directive is), `check` (the tree against the table), with `rules`, [`values`], [`address`],
+//! [`condition`] and [`location`] for the arguments, `include` for files and `hint` for what to do.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use check::Check;
 
 pub mod address;
 mod check;
+pub mod condition;
+mod hint;
 mod include;
 mod lex;
 pub mod location;

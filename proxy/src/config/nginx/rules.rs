@@ -1,10 +1,12 @@
 //! What nginx asks of the arguments of single directives, beyond their number and kind.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
-use super::address::{self, Url};
+use super::address::{self, ListenAddress, Url};
+use super::condition::condition;
 use super::location::{How, Matches, matches};
-use super::table::{Contexts, IF_LOCATION, LIMIT_EXCEPT, LOCATION, SERVER, UPSTREAM};
+use super::table::{Contexts, HTTP, IF_LOCATION, LIMIT_EXCEPT, LOCATION, SERVER, UPSTREAM};
 use super::tree::{Directive, all};
 use super::values;
 
@@ -24,6 +26,7 @@ pub(super) fn arguments(
         }
         "error_log" => error_log(directive),
         "error_page" => error_page(directive),
+        "if" => condition(directive.args()).map(drop),
         "index" => match directive.args().iter().find(|word| word.bytes.is_empty()) {
             Some(_) => Err("index \"\" in \"index\" directive is invalid".to_owned()),
             None => Ok(()),
@@ -135,6 +138,9 @@ fn error_log(directive: &Directive) -> Result<(), String> {
 }
 
 fn log_format(directive: &Directive) -> Result<(), String> {
+    if directive.arg(0) == b"combined" {
+        return Err("duplicate \"log_format\" name \"combined\"".to_owned());
+    }
     let escaping = directive.text(1);
     match escaping.strip_prefix("escape=") {
         None | Some("default" | "json" | "none") => Ok(()),
@@ -253,64 +259,50 @@ pub(super) fn block(directive: &Directive, context: Contexts) -> Vec<(Option<usi
     let mut wrong = Vec::new();
     match context {
         SERVER | LOCATION => {
-            doubles(block, "location", &mut wrong, |location| {
-                let matches = matches(location.args()).ok()?;
+            let mut seen = HashSet::new();
+            for (number, location) in block.iter().enumerate() {
+                let Ok(matches) = matches(location.args()) else { continue };
                 let how = match matches.how {
                     How::PrefixAlone => How::Prefix,
                     how => how,
                 };
-                let what = format!("duplicate location \"{}\"", matches.text());
                 // Of expressions and of names, nginx takes the first and says nothing.
-                let compared = !matches.is_regex() && how != How::Named;
-                compared.then_some(((how, matches.path), what))
-            });
-            doubles(block, "listen", &mut wrong, |listen| {
-                let listen = address::listen(listen.args()).ok()?;
-                let address = &listen.address;
-                let name = match address {
-                    address::ListenAddress::Ip(ip) => {
-                        std::net::SocketAddr::new(*ip, *listen.ports.start()).to_string()
-                    }
-                    address::ListenAddress::Unix(path) => format!("unix:{path}"),
-                    address::ListenAddress::Host(_) => return None,
-                };
-                Some(((listen.address, listen.ports), format!("a duplicate listen {name}")))
-            });
+                let compared = location.is("location") && !matches.is_regex() && how != How::Named;
+                let what = format!("duplicate location \"{}\"", matches.text());
+                if compared && !seen.insert((how, matches.path)) {
+                    wrong.push((Some(number), what));
+                }
+            }
         }
         UPSTREAM if all(block, "server").next().is_none() => {
             wrong.push((None, "no servers are inside upstream".to_owned()));
         }
         _ => {}
     }
-    if directive.is("http") {
-        doubles(block, "upstream", &mut wrong, |upstream| {
-            let name = upstream.arg(0).to_ascii_lowercase();
-            Some((name, format!("duplicate upstream \"{}\"", upstream.text(0))))
-        });
-        doubles(block, "log_format", &mut wrong, |format| {
-            let name = format.arg(0).to_owned();
-            Some((name, format!("duplicate \"log_format\" name \"{}\"", format.text(0))))
-        });
-    }
     wrong
 }
 
-/// Reports every directive of that name whose key another before it has.
-fn doubles<K: Eq + std::hash::Hash>(
-    block: &[Directive],
-    name: &str,
-    wrong: &mut Vec<(Option<usize>, String)>,
-    key: impl Fn(&Directive) -> Option<(K, String)>,
-) {
-    let mut seen = HashSet::new();
-    for (number, directive) in block.iter().enumerate() {
-        if directive.is(name)
-            && let Some((key, what)) = key(directive)
-            && !seen.insert(key)
-        {
-            wrong.push((Some(number), what));
+/// What only one directive of a block may have, and what nginx says of a second one that has it.
+pub(super) fn claim(directive: &Directive, context: Contexts) -> Option<(String, String)> {
+    let name = directive.text(0);
+    let what = match &*directive.name() {
+        "listen" => {
+            let listen = address::listen(directive.args()).ok()?;
+            let port = *listen.ports.start();
+            match listen.address {
+                ListenAddress::Ip(ip) => {
+                    format!("a duplicate listen {}", SocketAddr::new(ip, port))
+                }
+                ListenAddress::Unix(path) => format!("a duplicate listen unix:{path}"),
+                ListenAddress::Host(_) => return None,
+            }
         }
-    }
+        "log_format" => format!("duplicate \"log_format\" name \"{name}\""),
+        "upstream" if context == HTTP => format!("duplicate upstream \"{name}\""),
+        _ => return None,
+    };
+    let key = if directive.is("upstream") { what.to_lowercase() } else { what.clone() };
+    Some((key, what))
 }
 
 /// What is wrong with a line of data in the block of that name.
