@@ -227,7 +227,7 @@ impl Level {
 /// One thing that is wrong in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, or the option on the command line (`--hsts`).
+    /// The file, or the option on the command line (`--hsts`); empty when `what` says it.
     pub file: String,
     /// 1-based; `None` where there is no line (a command line, a missing file).
     pub line: Option<usize>,
@@ -243,9 +243,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
         match self.dialect {
-            Dialect::Native => write!(f, "{}{line}: {}", self.file, self.what)?,
             // What no file is to blame for, such as a section that is missing.
-            Dialect::Nginx if self.file.is_empty() => f.write_str(&self.what)?,
+            _ if self.file.is_empty() => f.write_str(&self.what)?,
+            Dialect::Native => write!(f, "{}{line}: {}", self.file, self.what)?,
             Dialect::Nginx => write!(f, "{} in {}{line}", self.what, self.file)?,
         }
         if let Some(hint) = &self.hint {
