@@ -14,7 +14,7 @@ use crate::config::address::resolve_by_system;
 use crate::config::check::check;
 use crate::config::native::Loaded;
 use crate::config::raw::{Checker, Entry, Node, Place, Value};
-use crate::config::{Problem, Rung};
+use crate::config::{Dialect, Problem, Rung};
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub enum Command {
     Proxy(Box<ProxyArgs>),
     /// Run in front of the embedded app.
     Demo(DemoArgs),
+    /// Print the directives of nginx.conf and what becomes of them.
+    Directives,
     /// Print [`version`].
     Version,
     /// Print [`version_long`].
@@ -277,6 +279,8 @@ enum Verb {
         #[arg(short = 'q')]
         quiet: bool,
     },
+    /// List the directives of nginx.conf: arguments, contexts, what becomes of each
+    Directives,
 }
 
 fn parse_with(
@@ -292,6 +296,7 @@ fn parse_with(
         Some(Verb::Check { config, quiet }) => {
             return Ok(Command::Check { config: config_or_default(config), quiet });
         }
+        Some(Verb::Directives) => return Ok(Command::Directives),
         None => {}
     }
     if arguments.version_long {
@@ -326,6 +331,7 @@ fn free_or_any(flag: &str, default: &str, notes: &mut Vec<Problem>) -> String {
         line: None,
         what: format!("{default} cannot be used, a free port is taken instead: {error}"),
         hint: Some(format!("choose one with {flag} 127.0.0.1:PORT")),
+        dialect: Dialect::Native,
     });
     "127.0.0.1:0".to_owned()
 }
@@ -414,6 +420,7 @@ mod tests {
             ("-tqc a.toml", "Check { config: \"a.toml\", quiet: true }"),
             ("check", "Check { config: \"/nonexistent/sheen.toml\", quiet: false }"),
             ("check -q -c a.toml", "Check { config: \"a.toml\", quiet: true }"),
+            ("directives", "Directives"),
             ("-v", "Version"),
             ("-V", "VersionLong"),
             ("-c a.toml -V", "VersionLong"),
@@ -535,6 +542,7 @@ mod tests {
             line: Some(3),
             what: what.to_owned(),
             hint: Some("h".to_owned()),
+            dialect: Dialect::Native,
         };
         let (warnings, problems) = ([problem("w")], [problem("p"), problem("q")]);
         assert_eq!(

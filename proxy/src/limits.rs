@@ -81,8 +81,20 @@ pub const HEAD_BYTES_MIN: usize = 1 << 10;
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Most worker threads that can be configured.
 pub const WORKERS_MAX: usize = 1024;
-/// Largest configuration file.
+/// Largest sheen.toml.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an nginx.conf and all files it includes: lists of addresses may be long.
+pub const CONFIG_BYTES_IN_ALL_MAX: u64 = 32 << 20;
+/// Files that one nginx.conf may include.
+pub const CONFIG_FILES_MAX: usize = 4096;
+/// Directives of an nginx.conf and all files it includes.
+pub const CONFIG_DIRECTIVES_MAX: usize = 500_000;
+/// Blocks and includes within each other.
+pub const CONFIG_DEPTH_MAX: usize = 64;
+/// Longest word of an nginx.conf, which is nginx's own bound.
+pub const CONFIG_WORD_BYTES_MAX: usize = 4096;
+/// Problems shown of one configuration.
+pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Bytes left free before the data of a buffer, so that a rewritten head or a chunk-size line
 /// fits in front of the body without moving it.
 pub const HEADROOM_BYTES: usize = 1024;

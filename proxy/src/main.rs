@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sheen::cli::{self, Command};
-use sheen::config::Problem;
 use sheen::config::dump;
 use sheen::config::native::{self, Loaded};
+use sheen::config::nginx::table;
+use sheen::config::{Dialect, Problem};
 use sheen::demo;
 use sheen::server::{self, Reload, StartError, announce};
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
+        Command::Directives => print(&table::print()),
         Command::Version => print(&cli::version()),
         Command::VersionLong => print(&cli::version_long()),
         Command::Check { config, quiet } => check(&config, quiet),
@@ -94,6 +96,7 @@ fn certificate_problems(loaded: &Loaded) -> Result<Vec<Problem>, Vec<Problem>> {
         line: None,
         what: problem.what,
         hint: problem.hint,
+        dialect: Dialect::Native,
     };
     let report = server::check(&loaded.config)
         .map_err(|problems| problems.into_iter().map(problem).collect::<Vec<_>>())?;

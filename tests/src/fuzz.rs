@@ -194,6 +194,14 @@ pub fn config(bytes: &[u8]) {
     sheen::config::native::fuzz_parse(&String::from_utf8_lossy(bytes));
 }
 
+/// An nginx.conf, right or wrong.
+pub fn nginx(bytes: &[u8]) {
+    sheen::config::nginx::fuzz(bytes);
+    for name in ["a.toml", "a.conf"] {
+        sheen::config::dialect(bytes, std::path::Path::new(name));
+    }
+}
+
 /// The files of a certificate and a key, right or wrong.
 pub fn cert(bytes: &[u8]) {
     certstore::fuzz_load(bytes);

@@ -11,15 +11,20 @@ use ipnet::IpNet;
 
 use crate::limits::Limits;
 
+pub use self::dialect::{Dialect, dialect};
+pub use self::raw::Place;
+
 pub(crate) mod address;
 mod advice;
 pub(crate) mod check;
+mod dialect;
 mod draft;
 pub mod dump;
 mod fields;
 mod keys;
 mod names;
 pub mod native;
+pub mod nginx;
 pub(crate) mod raw;
 mod table;
 #[cfg(test)]
@@ -222,7 +227,7 @@ impl Level {
 /// One thing that is wrong in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, or the option on the command line (`--hsts`).
+    /// The file, or the option on the command line (`--hsts`); empty when `what` says it.
     pub file: String,
     /// 1-based; `None` where there is no line (a command line, a missing file).
     pub line: Option<usize>,
@@ -230,15 +235,19 @@ pub struct Problem {
     pub what: String,
     /// What to do.
     pub hint: Option<String>,
+    /// In whose form it is printed: `FILE:LINE: WHAT`, or nginx's `WHAT in FILE:LINE`.
+    pub dialect: Dialect,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
+        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+        match self.dialect {
+            // What no file is to blame for, such as a section that is missing.
+            _ if self.file.is_empty() => f.write_str(&self.what)?,
+            Dialect::Native => write!(f, "{}{line}: {}", self.file, self.what)?,
+            Dialect::Nginx => write!(f, "{} in {}{line}", self.what, self.file)?,
         }
-        write!(f, ": {}", self.what)?;
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;
         }

@@ -13,7 +13,7 @@ use toml::de::{DeString, DeTable, DeValue, Error};
 use super::address::resolve_by_system;
 use super::check::check;
 use super::raw::{Checker, Entry, Node, Place, Resolve, Value};
-use super::{Config, Problem};
+use super::{Config, Dialect, Problem};
 use crate::limits::CONFIG_BYTES_MAX;
 
 /// A configuration that is right, and what is to be said about it.
@@ -28,7 +28,13 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let file = path.display().to_string();
     let fail = |line, what: String, hint: &str| {
-        vec![Problem { file: file.clone(), line, what, hint: Some(hint.to_owned()) }]
+        vec![Problem {
+            file: file.clone(),
+            line,
+            what,
+            hint: Some(hint.to_owned()),
+            dialect: Dialect::Native,
+        }]
     };
     let bytes = read(path).map_err(|error| {
         let hint = match error.kind() {
@@ -146,6 +152,7 @@ impl Source {
                 line,
                 what: format!("syntax error: {}", error.message().replace('\n', ", ")),
                 hint: hint.map(str::to_owned),
+                dialect: Dialect::Native,
             });
             if hint == Some(NGINX_HINT) || hint == Some(OPEN_LIST_HINT) {
                 break;

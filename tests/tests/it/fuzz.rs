@@ -100,6 +100,11 @@ fn any_configuration_is_read_to_its_end() {
 }
 
 #[test]
+fn any_nginx_conf_is_read_and_printed_and_read_again() {
+    replay("nginx", fuzz::nginx);
+}
+
+#[test]
 fn any_certificate_is_read_to_its_end() {
     replay("cert", fuzz::cert);
 }
