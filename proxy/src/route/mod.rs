@@ -2,6 +2,28 @@
 
 pub mod path;
 
+pub mod builtin;
+mod clock;
+pub mod error_page;
+mod escape;
+pub mod evaluate;
+pub mod facts;
+pub mod fields;
+pub mod location;
+pub mod map;
+pub mod names;
+mod pattern;
+pub mod phases;
+mod reading;
+pub mod regex;
+pub mod root;
+pub mod script;
+pub mod state;
+pub mod template;
+pub mod try_files;
+pub mod uri;
+pub mod variable;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
