@@ -7,6 +7,12 @@ pub(super) type Set = [u32; 8];
 pub(super) const URI: &Set = &set(b" \"#%<>?\\^`{|}");
 /// For arguments: what separates them as well.
 pub(super) const ARGS: &Set = &set(b" \"#%&+;<>?\\^`{|}");
+/// For a request line: what would end it. What is not ASCII goes as it is.
+pub(super) const REQUEST_LINE: &Set = &{
+    let mut set = *CONTROL;
+    set[1] |= 1;
+    set
+};
 /// For a header field: control characters, which would end it.
 pub(super) const CONTROL: &Set = &set(b"");
 
@@ -15,7 +21,11 @@ pub(super) fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
     out.reserve(text.len());
     for byte in text {
         if has(set, *byte) {
-            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            out.extend_from_slice(&[
+                b'%',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]);
         } else {
             out.push(*byte);
         }
@@ -89,8 +99,7 @@ fn has(set: &Set, byte: u8) -> bool {
 /// which leaves the last.
 const fn set(bytes: &[u8]) -> Set {
     let beyond_ascii = if bytes.is_empty() { 0 } else { u32::MAX };
-    let mut set =
-        [u32::MAX, 0, 0, 1 << 31, beyond_ascii, beyond_ascii, beyond_ascii, beyond_ascii];
+    let mut set = [u32::MAX, 0, 0, 1 << 31, beyond_ascii, beyond_ascii, beyond_ascii, beyond_ascii];
     let mut at = 0;
     while at < bytes.len() {
         set[(bytes[at] >> 5) as usize] |= 1 << (bytes[at] & 31);

@@ -24,7 +24,12 @@ struct Field {
 impl Fields {
     /// `proxy_set_header name value`: an empty value is kept as a mark that the client's field of
     /// that name goes.
-    pub fn set(&mut self, name: &[u8], value: &[u8], registry: &mut Registry) -> Result<(), String> {
+    pub fn set(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        registry: &mut Registry,
+    ) -> Result<(), String> {
         self.push(name, value, true, registry)
     }
 

@@ -83,12 +83,8 @@ struct Entry {
 
 impl Default for Builder {
     fn default() -> Self {
-        let server = Entry {
-            matched: Match::Nameless,
-            regex: None,
-            parent: SERVER,
-            adds_slash: false,
-        };
+        let server =
+            Entry { matched: Match::Nameless, regex: None, parent: SERVER, adds_slash: false };
         Self { entries: vec![server] }
     }
 }
@@ -179,12 +175,12 @@ fn kind(matched: &Match) -> Option<u8> {
 fn check_nesting(outer: &Match, inner: &Match) -> Result<(), String> {
     let (name, outer_name) = (inner.name().escape_ascii(), outer.name().escape_ascii());
     match (outer, inner) {
-        (Match::Exact(_), _) => Err(format!(
-            "location \"{name}\" cannot be inside the exact location \"{outer_name}\""
-        )),
-        (Match::Named(_), _) => Err(format!(
-            "location \"{name}\" cannot be inside the named location \"{outer_name}\""
-        )),
+        (Match::Exact(_), _) => {
+            Err(format!("location \"{name}\" cannot be inside the exact location \"{outer_name}\""))
+        }
+        (Match::Named(_), _) => {
+            Err(format!("location \"{name}\" cannot be inside the named location \"{outer_name}\""))
+        }
         (_, Match::Named(_)) => {
             Err(format!("named location \"{name}\" can be on the server level only"))
         }
@@ -222,9 +218,8 @@ impl Draft {
         for at in 0..self.statics.len() {
             let (before, rest) = self.statics.split_at(at);
             // The longest prefix is the last of those that sort in front.
-            let is_parent = |known: &Static| {
-                known.inclusive.is_some() && rest[0].name.starts_with(&known.name)
-            };
+            let is_parent =
+                |known: &Static| known.inclusive.is_some() && rest[0].name.starts_with(&known.name);
             self.statics[at].parent = before.iter().rposition(is_parent);
         }
         self.slashless.sort();

@@ -91,8 +91,7 @@ impl Map {
     /// What `value` leads to; `scratch` is for its lower-case form.
     pub(super) fn find(&self, value: &[u8], scratch: &mut Vec<u8>) -> Option<Found<'_>> {
         // Names of hosts may end in a dot.
-        let value =
-            if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
+        let value = if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
         scratch.extend(value.iter().map(u8::to_ascii_lowercase));
         let exact = self.exact.get(&**scratch).copied();
         let number = exact.or_else(|| match self.hostnames {

@@ -4,16 +4,19 @@ pub mod path;
 
 pub mod builtin;
 mod clock;
+pub mod cookies;
 pub mod error_page;
 mod escape;
 pub mod evaluate;
 pub mod facts;
 pub mod fields;
 pub mod location;
+pub mod log_format;
 pub mod map;
 pub mod names;
 mod pattern;
 pub mod phases;
+pub mod proxy_pass;
 mod reading;
 pub mod regex;
 pub mod root;
@@ -21,6 +24,7 @@ pub mod script;
 pub mod state;
 pub mod template;
 pub mod try_files;
+pub mod upstream_fields;
 pub mod uri;
 pub mod variable;
 

@@ -281,11 +281,8 @@ impl<'r, 'c> Run<'r, 'c> {
     fn redirect_to_template(&mut self, template: &Template) -> Phase {
         let mut target = self.context.state.lend();
         self.context.append(template, &mut target);
-        let (uri, args) = if target.starts_with(b"@") {
-            (&*target, &b""[..])
-        } else {
-            uri::split_args(&target)
-        };
+        let (uri, args) =
+            if target.starts_with(b"@") { (&*target, &b""[..]) } else { uri::split_args(&target) };
         let phase = self.redirect_internally(uri, args);
         self.context.state.take_back(target);
         phase

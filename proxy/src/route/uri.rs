@@ -298,7 +298,8 @@ mod tests {
             assert_eq!(parsed.authority, authority.map(str::as_bytes), "{target}");
             assert_eq!(parsed.uri, uri.as_bytes(), "{target}");
         }
-        for target in ["", "*", "a", "a/b", "http:/h", "http:///a", "http://h:8x/", "/a\tb", "://h"] {
+        for target in ["", "*", "a", "a/b", "http:/h", "http:///a", "http://h:8x/", "/a\tb", "://h"]
+        {
             assert_eq!(Target::parse(target.as_bytes()), Err(Malformed), "{target}");
         }
     }
