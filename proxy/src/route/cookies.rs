@@ -34,12 +34,41 @@ impl Flag {
         known.map(|(_, flag)| *flag)
     }
 
-    fn attribute(self) -> &'static [u8] {
+    fn name(self) -> &'static [u8] {
         match self {
-            Self::Secure(_) => b"secure",
-            Self::HttpOnly(_) => b"httponly",
-            Self::SameSite(_) => b"samesite",
+            Self::Secure(_) => b"Secure",
+            Self::HttpOnly(_) => b"HttpOnly",
+            Self::SameSite(_) => b"SameSite",
         }
+    }
+
+    /// Appends what becomes of an attribute that the cookie has, and says whether that is new.
+    fn append_over(self, part: &[u8], out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Secure(true) | Self::HttpOnly(true) => {
+                out.extend_from_slice(b"; ");
+                out.extend_from_slice(part);
+                false
+            }
+            Self::SameSite(Some(mode)) => {
+                for piece in [&b"; "[..], self.name(), b"=", mode] {
+                    out.extend_from_slice(piece);
+                }
+                true
+            }
+            Self::Secure(false) | Self::HttpOnly(false) | Self::SameSite(None) => true,
+        }
+    }
+
+    /// Appends an attribute that the cookie has not, and says whether there is one to append.
+    fn append_new(self, out: &mut Vec<u8>) -> bool {
+        let pieces: [&[u8]; 4] = match self {
+            Self::Secure(true) | Self::HttpOnly(true) => [b"; ", self.name(), b"", b""],
+            Self::SameSite(Some(mode)) => [b"; ", self.name(), b"=", mode],
+            Self::Secure(false) | Self::HttpOnly(false) | Self::SameSite(None) => return false,
+        };
+        pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+        true
     }
 }
 
@@ -51,11 +80,14 @@ impl Cookies {
         registry: &mut Registry,
     ) -> Result<(), String> {
         let [domain, replacement] = arguments else { return Err(invalid(arguments)) };
-        let domain = domain.strip_prefix(b".").unwrap_or(domain);
-        let pattern = match domain.strip_prefix(b"~") {
+        let (pattern, replacement) = match domain.strip_prefix(b"~") {
             // Domains know no case.
-            Some(pattern) => Pattern::Regex(registry.regex(pattern, true)?),
-            None => Pattern::Text(Template::compile(domain, registry)?),
+            Some(pattern) => (Pattern::Regex(registry.regex(pattern, true)?), *replacement),
+            None => {
+                let bare = domain.strip_prefix(b".").unwrap_or(domain);
+                let pattern = Pattern::Text(Template::compile(bare, registry)?);
+                (pattern, replacement.strip_prefix(b".").unwrap_or(replacement))
+            }
         };
         let replacement = Template::compile(replacement, registry)?;
         self.domains.push(Rule { pattern, replacement });
@@ -114,59 +146,30 @@ impl Cookies {
         out.extend_from_slice(pair);
         let mut changed = false;
         let mut seen = [false; 3];
-        for part in parts.filter(|part| !part.is_empty()) {
-            let (key, old) = match memchr::memchr(b'=', part) {
+        for part in parts {
+            let (key, value) = match memchr::memchr(b'=', part) {
                 Some(at) => (part[..at].trim_ascii(), Some(part[at + 1..].trim_ascii())),
                 None => (part, None),
             };
-            let flag =
-                flags.iter().flatten().position(|flag| key.eq_ignore_ascii_case(flag.attribute()));
-            let flag = flag.and_then(|at| flags.iter().flatten().nth(at));
+            let flag = flags.iter().flatten().find(|flag| key.eq_ignore_ascii_case(flag.name()));
             if let Some(flag) = flag {
                 seen[number(*flag)] = true;
-                let replacement = match flag {
-                    Flag::Secure(true) | Flag::HttpOnly(true) => part,
-                    Flag::SameSite(Some(mode)) => {
-                        changed = true;
-                        out.extend_from_slice(b"; ");
-                        out.extend_from_slice(key);
-                        out.push(b'=');
-                        out.extend_from_slice(mode);
-                        continue;
-                    }
-                    Flag::Secure(false) | Flag::HttpOnly(false) | Flag::SameSite(None) => {
-                        changed = true;
-                        continue;
-                    }
-                };
-                out.extend_from_slice(b"; ");
-                out.extend_from_slice(replacement);
+                changed |= flag.append_over(part, out);
                 continue;
             }
             out.extend_from_slice(b"; ");
             out.extend_from_slice(key);
-            if let Some(old) = old {
+            if let Some(value) = value {
                 out.push(b'=');
-                let rewritten = self.attribute(key, old, context, out);
+                let rewritten = self.attribute(key, value, context, out);
                 changed |= rewritten;
                 if !rewritten {
-                    out.extend_from_slice(old);
+                    out.extend_from_slice(value);
                 }
             }
         }
         for flag in flags.iter().flatten().filter(|flag| !seen[number(**flag)]) {
-            let value: &[u8] = match flag {
-                Flag::Secure(true) | Flag::HttpOnly(true) => b"",
-                Flag::SameSite(Some(mode)) => mode,
-                Flag::Secure(false) | Flag::HttpOnly(false) | Flag::SameSite(None) => continue,
-            };
-            changed = true;
-            out.extend_from_slice(b"; ");
-            out.extend_from_slice(flag.attribute());
-            if !value.is_empty() {
-                out.push(b'=');
-                out.extend_from_slice(value);
-            }
+            changed |= flag.append_new(out);
         }
         if !changed {
             out.truncate(start);
@@ -249,8 +252,8 @@ const FLAGS: &[(&str, Flag)] = &[
     ("nosecure", Flag::Secure(false)),
     ("httponly", Flag::HttpOnly(true)),
     ("nohttponly", Flag::HttpOnly(false)),
-    ("samesite=strict", Flag::SameSite(Some(b"strict"))),
-    ("samesite=lax", Flag::SameSite(Some(b"lax"))),
-    ("samesite=none", Flag::SameSite(Some(b"none"))),
+    ("samesite=strict", Flag::SameSite(Some(b"Strict"))),
+    ("samesite=lax", Flag::SameSite(Some(b"Lax"))),
+    ("samesite=none", Flag::SameSite(Some(b"None"))),
     ("nosamesite", Flag::SameSite(None)),
 ];

@@ -115,8 +115,8 @@ impl Wildcards {
     pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
         let dots = || memchr::memchr_iter(b'.', name);
         if !self.heads.is_empty() {
-            // Something must stand in the place of the star.
-            let heads = dots().filter(|dot| *dot > 0).map(|dot| &name[dot + 1..]);
+            // As in nginx, ".example.com" is one of "*.example.com".
+            let heads = dots().map(|dot| &name[dot + 1..]);
             if let Some(found) = heads.filter_map(|suffix| self.heads.get(suffix)).next() {
                 return Some(*found);
             }

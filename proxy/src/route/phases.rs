@@ -85,8 +85,9 @@ pub enum Decision {
     Redirect { status: u16, location: usize },
     /// An answer of our own making.
     Status { status: u16, location: usize },
-    /// Close the connection without an answer: `return 444`.
-    Close,
+    /// Close the connection without an answer: `return 444`, and 408 and 499 likewise. The status
+    /// is for the log.
+    Close { status: u16, location: usize },
 }
 
 /// One request on its way.
@@ -318,6 +319,9 @@ impl<'r, 'c> Run<'r, 'c> {
 
     /// An error of this status: its page, if the location has one.
     fn error(&mut self, status: u16) -> Phase {
+        if matches!(status, 408 | 444 | 499) {
+            return Phase::Done(Decision::Close { status, location: self.location });
+        }
         match self.error_page(status) {
             Some(phase) => phase,
             None => Phase::Done(Decision::Status { status, location: self.location }),
@@ -425,9 +429,6 @@ impl Run<'_, '_> {
     }
 
     fn answer(&mut self, status: u16, text: Option<&Template>) -> Phase {
-        if status == 444 {
-            return Phase::Done(Decision::Close);
-        }
         let state = &mut *self.context.state;
         let text = text.filter(|text| !text.is_empty());
         if status >= 400 && text.is_none() {

@@ -32,5 +32,6 @@ mod regression;
 mod rungs;
 mod signals;
 
+mod engine;
 mod fuzz;
 mod tidy;
