@@ -133,17 +133,14 @@ impl Engine {
                     let overriding = state.status_override;
                     let status = |own| if overriding > 0 { overriding } else { own };
                     match hosted.proxies.get(&location) {
-                        Some(proxy) => {
-                            let mut url = Vec::new();
-                            proxy.append_url(&mut run.context, &mut url);
-                            let Ok(url) = Url::parse(&url) else { return error(500) };
-                            let mut out = Vec::new();
-                            if proxy.append_target(&url, &run.context, &mut out).is_err() {
-                                return error(500);
-                            }
-                            let body = Some(format!("proxied {}", text(&out)));
-                            Seen { status: status(200), location: String::new(), body }
-                        }
+                        Some(proxy) => match proxied(proxy, &mut run) {
+                            Some(body) => Seen {
+                                status: status(200),
+                                location: String::new(),
+                                body: Some(body),
+                            },
+                            None => error(500),
+                        },
                         None => match read_file(&mut run, &self.folder) {
                             Ok(body) => Seen {
                                 status: status(200),
@@ -160,6 +157,16 @@ impl Engine {
             };
         }
     }
+}
+
+/// What an upstream that repeats its target would answer.
+fn proxied(proxy: &ProxyPass, run: &mut Run<'_, '_>) -> Option<String> {
+    let mut url = Vec::new();
+    proxy.append_url(&mut run.context, &mut url);
+    let url = Url::parse(&url).ok()?;
+    let mut out = Vec::new();
+    proxy.append_target(&url, &run.context, &mut out).ok()?;
+    Some(format!("proxied {}", String::from_utf8_lossy(&out)))
 }
 
 /// The static content of the state's URI; an error as nginx has it.

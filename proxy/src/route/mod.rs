@@ -59,6 +59,7 @@ pub mod phases;
 pub mod proxy_pass;
 mod reading;
 pub mod regex;
+mod rewriting;
 pub mod root;
 pub mod script;
 pub mod state;

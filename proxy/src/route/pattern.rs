@@ -169,7 +169,13 @@ impl Translator<'_> {
     fn escape(&mut self) -> Result<(), String> {
         let Some(byte) = self.peek(1) else { return Err("\\ at end of pattern".into()) };
         self.quantifiable = true;
+        let is_octal = |ahead| matches!(self.peek(ahead), Some(b'0'..=b'7'));
         let replacement = match byte {
+            b'1'..=b'7' if is_octal(2) && is_octal(3) => {
+                let value = self.escaped_byte()?;
+                self.quoted_byte(value);
+                return Ok(());
+            }
             b'Q' => return self.quoted(),
             b'E' => "",
             b'Z' => END,

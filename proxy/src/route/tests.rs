@@ -180,7 +180,7 @@ fn values_that_refer_to_each_other_have_a_bound() {
         for number in 0..60 {
             let mut map = Map::new(b"$uri", &mut registry).unwrap();
             let next = (number + 1) % 60;
-            let value = format!("$m{next}$m{next}x");
+            let value = format!("${{m{next}}}${{m{next}}}x");
             map.entry(&[b"default", value.as_bytes()], &mut registry).unwrap();
             if volatile {
                 map.entry(&[b"volatile"], &mut registry).unwrap();

@@ -33,5 +33,6 @@ mod rungs;
 mod signals;
 
 mod engine;
+mod engine_fields;
 mod fuzz;
 mod tidy;
