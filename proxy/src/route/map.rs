@@ -15,6 +15,8 @@ pub struct Map {
     pub(super) is_volatile: bool,
     /// Keys in lower case.
     exact: HashMap<Box<[u8]>, usize>,
+    /// Length of the longest of them: longer values need not be looked up.
+    longest: usize,
     wildcards: Wildcards,
     regexes: Vec<(Regex, usize)>,
     values: Vec<Template>,
@@ -37,6 +39,7 @@ impl Map {
             hostnames: false,
             is_volatile: false,
             exact: HashMap::new(),
+            longest: 0,
             wildcards: Wildcards::default(),
             regexes: Vec::new(),
             values: Vec::new(),
@@ -76,6 +79,7 @@ impl Map {
         }
         let conflict = || format!("conflicting parameter \"{}\"", key.escape_ascii());
         let key = key.strip_prefix(b"\\").unwrap_or(key);
+        self.longest = self.longest.max(key.len());
         let is_new = if self.hostnames {
             let invalid = || {
                 let key = key.escape_ascii();
@@ -92,12 +96,15 @@ impl Map {
     pub(super) fn find(&self, value: &[u8], scratch: &mut Vec<u8>) -> Option<Found<'_>> {
         // Names of hosts may end in a dot.
         let value = if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
-        scratch.extend(value.iter().map(u8::to_ascii_lowercase));
-        let exact = self.exact.get(&**scratch).copied();
-        let number = exact.or_else(|| match self.hostnames {
-            true => self.wildcards.find(scratch),
-            false => None,
-        });
+        let mut number = None;
+        if self.hostnames || value.len() <= self.longest {
+            scratch.extend_from_slice(value);
+            scratch.make_ascii_lowercase();
+            number = self.exact.get(&**scratch).copied();
+        }
+        if self.hostnames && number.is_none() {
+            number = self.wildcards.find(scratch);
+        }
         match number {
             Some(number) => Some(Found::Value(&self.values[number])),
             None if self.regexes.is_empty() => self.default().map(Found::Value),
