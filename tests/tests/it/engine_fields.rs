@@ -20,58 +20,8 @@ fn fields_of_upstreams_are_rewritten_as_nginx_does() {
         return;
     }
     let upstream = repeat_fields();
-    let places: &[(&str, &str, &[&str])] = &[
-        ("/a/", "http://UPSTREAM/", &[]),
-        ("/b/", "http://UPSTREAM", &[]),
-        ("/c/", "http://UPSTREAM/to/", &["proxy_redirect default", "proxy_redirect / /d/"]),
-        (
-            "/e/",
-            "http://UPSTREAM/",
-            &[
-                "proxy_redirect off",
-                "proxy_cookie_path off",
-                "proxy_cookie_domain off",
-                "proxy_cookie_flags off",
-            ],
-        ),
-        ("/f/", "http://UPSTREAM$request_uri", &[]),
-        (
-            "/g/",
-            "http://UPSTREAM/",
-            &[
-                "proxy_redirect http://in.test/ https://$host/g/",
-                "proxy_redirect http://$host/ /same/",
-                "proxy_redirect ~^http://([^/]+)(/.*)$ /x/$1$2",
-            ],
-        ),
-        ("/h/", "http://UPSTREAM/", &["proxy_redirect ~*^/ABC /abc"]),
-        (
-            "/i/",
-            "http://UPSTREAM/",
-            &["proxy_cookie_path / /i/", "proxy_cookie_domain in.test $host"],
-        ),
-        (
-            "/j/",
-            "http://UPSTREAM/",
-            &[
-                "proxy_cookie_path ~^/(app|other)/ /j/$1/",
-                "proxy_cookie_domain ~\\.?in\\.(test)$ out.$1",
-                "proxy_cookie_flags one secure samesite=lax nohttponly",
-                "proxy_cookie_flags ~t.o httponly nosamesite nosecure",
-            ],
-        ),
-        ("/l/", "http://UPSTREAM/", &["proxy_cookie_domain ~^(.*)n.test$ .out$1"]),
-        (
-            "/k/",
-            "http://UPSTREAM/",
-            &[
-                "proxy_cookie_domain .in.test .out.test",
-                "proxy_cookie_flags ~ secure httponly samesite=strict",
-            ],
-        ),
-    ];
     let mut inside = String::new();
-    for (name, url, lines) in places {
+    for (name, url, lines) in PLACES {
         let lines: String = lines.iter().map(|line| format!("{line};\n")).collect();
         inside += &format!("location {name} {{ proxy_pass {url}; {lines} }}\n");
     }
@@ -91,26 +41,13 @@ fn fields_of_upstreams_are_rewritten_as_nginx_does() {
         "relative",
         "http://127.0.0.1/",
     ];
-    let cookies = [
-        "one=1",
-        "one=1; Path=/",
-        "one=1;Path=/app/;Domain=in.test",
-        "two=2; Domain=.IN.test; path=/other/x; Secure; HttpOnly",
-        "one=a=b; SameSite=None; Max-Age=1; Path=app",
-        "two; Path=/",
-        "two=\"q\"; secure; samesite=Lax; Expires=Thu, 01 Jan 1970",
-        "; Path=/",
-        "one=1; Domain=x.in.test ; ; Path = /",
-        "one=1; Path=/;",
-        "three",
-    ];
     let mut differences = Vec::new();
-    assert_eq!(locations.len(), cookies.len());
-    for (name, url, lines) in places {
+    assert_eq!(locations.len(), COOKIES.len());
+    for (name, url, lines) in PLACES {
         let url = url.replace("UPSTREAM", &address);
         let mut fields = UpstreamFields::new(name, &url, lines);
         for (at, location) in locations.iter().enumerate() {
-            let cookie = cookies[at];
+            let cookie = COOKIES[at];
             let raw = format!(
                 "GET {name}x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Location: {location}\r\nX-Cookie: {cookie}\r\n\r\n"
             );
@@ -134,6 +71,69 @@ fn fields_of_upstreams_are_rewritten_as_nginx_does() {
     }
     assert!(differences.is_empty(), "{}:\n{}", differences.len(), differences.join("\n"));
 }
+
+/// Locations with what they proxy to and their further lines.
+const PLACES: &[(&str, &str, &[&str])] = &[
+    ("/a/", "http://UPSTREAM/", &[]),
+    ("/b/", "http://UPSTREAM", &[]),
+    ("/c/", "http://UPSTREAM/to/", &["proxy_redirect default", "proxy_redirect / /d/"]),
+    (
+        "/e/",
+        "http://UPSTREAM/",
+        &[
+            "proxy_redirect off",
+            "proxy_cookie_path off",
+            "proxy_cookie_domain off",
+            "proxy_cookie_flags off",
+        ],
+    ),
+    ("/f/", "http://UPSTREAM$request_uri", &[]),
+    (
+        "/g/",
+        "http://UPSTREAM/",
+        &[
+            "proxy_redirect http://in.test/ https://$host/g/",
+            "proxy_redirect http://$host/ /same/",
+            "proxy_redirect ~^http://([^/]+)(/.*)$ /x/$1$2",
+        ],
+    ),
+    ("/h/", "http://UPSTREAM/", &["proxy_redirect ~*^/ABC /abc"]),
+    ("/i/", "http://UPSTREAM/", &["proxy_cookie_path / /i/", "proxy_cookie_domain in.test $host"]),
+    (
+        "/j/",
+        "http://UPSTREAM/",
+        &[
+            "proxy_cookie_path ~^/(app|other)/ /j/$1/",
+            "proxy_cookie_domain ~\\.?in\\.(test)$ out.$1",
+            "proxy_cookie_flags one secure samesite=lax nohttponly",
+            "proxy_cookie_flags ~t.o httponly nosamesite nosecure",
+        ],
+    ),
+    ("/l/", "http://UPSTREAM/", &["proxy_cookie_domain ~^(.*)n.test$ .out$1"]),
+    (
+        "/k/",
+        "http://UPSTREAM/",
+        &[
+            "proxy_cookie_domain .in.test .out.test",
+            "proxy_cookie_flags ~ secure httponly samesite=strict",
+        ],
+    ),
+];
+
+/// What upstreams set.
+const COOKIES: &[&str] = &[
+    "one=1",
+    "one=1; Path=/",
+    "one=1;Path=/app/;Domain=in.test",
+    "two=2; Domain=.IN.test; path=/other/x; Secure; HttpOnly",
+    "one=a=b; SameSite=None; Max-Age=1; Path=app",
+    "two; Path=/",
+    "two=\"q\"; secure; samesite=Lax; Expires=Thu, 01 Jan 1970",
+    "; Path=/",
+    "one=1; Domain=x.in.test ; ; Path = /",
+    "one=1; Path=/;",
+    "three",
+];
 
 /// The lines of one location, compiled.
 struct UpstreamFields {
