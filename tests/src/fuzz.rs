@@ -6,8 +6,10 @@
 
 mod messages;
 mod naive;
+mod routing;
 
 pub use messages::{answer, framing, head};
+pub use routing::{regex, template, uri};
 
 use sheen::buf::Buf;
 use sheen::fault::Refusal;

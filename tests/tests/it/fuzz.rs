@@ -109,6 +109,21 @@ fn any_certificate_is_read_to_its_end() {
     replay("cert", fuzz::cert);
 }
 
+#[test]
+fn request_targets() {
+    replay("uri", fuzz::uri);
+}
+
+#[test]
+fn expressions() {
+    replay("regex", fuzz::regex);
+}
+
+#[test]
+fn templates() {
+    replay("template", fuzz::template);
+}
+
 const MUTATIONS: usize = 3_000;
 /// Bytes that mean something to one parser or another.
 const ODD: &[u8] = b"\0\t\n\r \"#%+,-./059:;=?AFZ[\\]_afz{|}\x0b\x7f\x80\xc3\xff";

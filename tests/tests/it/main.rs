@@ -32,5 +32,7 @@ mod regression;
 mod rungs;
 mod signals;
 
+mod engine;
+mod engine_fields;
 mod fuzz;
 mod tidy;
