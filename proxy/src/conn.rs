@@ -63,7 +63,7 @@ pub struct Connection {
 enum End {
     Closed(Closed),
     /// The upstream, and what it has sent after its 101.
-    Tunnel(Box<Stream>, Buf),
+    Tunnel(Stream, Buf),
 }
 
 /// What waiting for a request comes to.
@@ -79,7 +79,7 @@ enum Arrival {
 enum Next {
     Request,
     Close,
-    Tunnel(Box<Stream>, Buf),
+    Tunnel(Stream, Buf),
 }
 
 impl Connection {
@@ -117,9 +117,7 @@ impl Connection {
         self.identity.trusted.set(trusted);
         match self.converse(tls).await {
             Ok(End::Closed(closed)) => Box::pin(self.close(closed)).await,
-            Ok(End::Tunnel(upstream, from_upstream)) => {
-                self.become_tunnel(*upstream, from_upstream)
-            }
+            Ok(End::Tunnel(upstream, from_upstream)) => self.become_tunnel(upstream, from_upstream),
             Err(fault) => Box::pin(self.fail(fault)).await,
         }
     }
@@ -312,7 +310,7 @@ impl Connection {
                 result => result?,
             };
             return Ok(match outcome {
-                Outcome::Tunnel => Next::Tunnel(Box::new(upstream), from_upstream),
+                Outcome::Tunnel => Next::Tunnel(upstream, from_upstream),
                 Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
                         upstream.watch.set_probing(false);
@@ -331,8 +329,7 @@ impl Connection {
         pooled: bool,
     ) -> Result<(Stream, UpstreamAddress, bool), Fault> {
         let addresses = &forward.upstream.addresses;
-        let idle =
-            if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
+        let idle = if pooled { self.worker.pool.take(addresses) } else { None };
         let (stream, address, reused) = match idle {
             Some((stream, address)) => (stream, address, true),
             None => {

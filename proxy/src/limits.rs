@@ -88,10 +88,6 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 pub const HEADROOM_BYTES: usize = 1024;
 /// Data bytes of a pooled buffer: four TLS records.
 pub const BUF_BYTES: usize = 64 << 10;
-/// Data bytes of a buffer that waits in the ring: one TLS record.
-pub const RECORD_BUF_BYTES: usize = 17 << 10;
-/// Receives that one worker has in its ring at a time, each with such a buffer.
-pub const POSTED_RECEIVES_MAX: usize = 2048;
 /// Interim (1xx) answers to one request.
 pub const INTERIM_ANSWERS_MAX: usize = 16;
 /// Digits of a chunk size; 16 hold every u64.
@@ -119,5 +115,4 @@ pub const PIECES_PER_TURN_MAX: usize = 16;
 
 const _: () = assert!(FIELDS_MAX >= 100);
 const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
-const _: () = assert!(RECORD_BUF_BYTES >= 16384 + 256 + 5, "a full TLS record always fits");
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

@@ -86,7 +86,6 @@ pub enum Interrupt {
 pub struct Registry {
     entries: RefCell<Slab<Rc<Entry>>>,
     now_ms: Cell<u64>,
-    sweeps: Cell<u32>,
     /// Longest time between two sweeps; deadlines are this much late at most.
     tick_ms: u64,
 }
@@ -109,7 +108,6 @@ impl Registry {
         Rc::new(Self {
             entries: RefCell::new(Slab::new()),
             now_ms: Cell::new(0),
-            sweeps: Cell::new(0),
             tick_ms: tick.as_millis() as u64,
         })
     }
@@ -138,7 +136,6 @@ impl Registry {
     /// Moves the clock and wakes every wait whose deadline has passed.
     pub fn sweep(&self, now_ms: u64) {
         self.now_ms.set(now_ms);
-        self.sweeps.set(self.sweeps.get().wrapping_add(1));
         for (_, entry) in self.entries.borrow().iter() {
             if entry.deadline_ms.get() <= now_ms {
                 entry.fire(Interrupt::Deadline);
@@ -221,25 +218,20 @@ impl Watch {
         self.wait_unless(event, || false)
     }
 
-    /// As [`Watch::wait`]; on a probing watch `gone` is asked once a tick, and when it says yes the
-    /// client is taken to have left.
+    /// As [`Watch::wait`]; whenever the wait is looked at again, on a probing watch at least once a
+    /// tick, `gone` is asked, and when it says yes the client is taken to have left.
     pub fn wait_unless<'a, F: Future, G: Fn() -> bool + Unpin>(
         &'a self,
         event: Pin<&'a mut F>,
         gone: G,
     ) -> Wait<'a, F, G> {
         self.entry.waits.set(self.entry.waits.get() + 1);
-        Wait { watch: self, event, gone, seen: self.sweeps() }
+        Wait { watch: self, event, gone, begun: false }
     }
 
-    /// Lets whatever waits here look around at every sweep; returns what was before.
-    pub fn set_probing(&self, on: bool) -> bool {
-        self.entry.probing.replace(on)
-    }
-
-    /// Sweeps so far; wraps around.
-    pub fn sweeps(&self) -> u32 {
-        self.registry.sweeps.get()
+    /// Lets [`Watch::wait_unless`] look around at every sweep.
+    pub fn set_probing(&self, on: bool) {
+        self.entry.probing.set(on);
     }
 
     fn fault(&self, interrupt: Interrupt) -> Fault {
@@ -265,8 +257,8 @@ pub struct Wait<'a, F, G> {
     watch: &'a Watch,
     event: Pin<&'a mut F>,
     gone: G,
-    /// The sweep after which `gone` was last asked.
-    seen: u32,
+    /// The first poll only begins the wait; each later one without the event was a sweep.
+    begun: bool,
 }
 
 impl<F: Future, G: Fn() -> bool + Unpin> Future for Wait<'_, F, G> {
@@ -280,12 +272,12 @@ impl<F: Future, G: Fn() -> bool + Unpin> Future for Wait<'_, F, G> {
         if let Some(interrupt) = entry.interrupt.get() {
             return Poll::Ready(Err(self.watch.fault(interrupt)));
         }
-        let sweeps = self.watch.sweeps();
-        if std::mem::replace(&mut self.seen, sweeps) != sweeps && (self.gone)() {
+        if self.begun && (self.gone)() {
             let (stage, side, cause) = (self.watch.stage(), Side::Client, Cause::ClientGone);
             return Poll::Ready(Err(Fault { stage, side, cause }));
         }
         entry.remember(context.waker());
+        self.begun = true;
         Poll::Pending
     }
 }
