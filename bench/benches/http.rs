@@ -7,8 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sheen::buf::Buf;
 use sheen::h1::head::{Table, parse_answer, parse_request};
 use sheen::limits::Limits;
-use sheen::log;
-use sheen::redirect::{Location, Redirect};
+use sheen::redirect::Redirect;
 
 criterion_group!(benches, request, answer, redirect);
 criterion_main!(benches);
@@ -26,17 +25,8 @@ fn request(criterion: &mut Criterion) {
     let snapshot = fixtures::snapshot();
     for (name, tls) in [("plan", true), ("plan-redirect", false)] {
         let context = fixtures::context(&snapshot, tls);
-        let (mut input, mut scratch) = (Buf::new(), Vec::new());
-        let mut request = log::Request::default();
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                input.clear();
-                scratch.clear();
-                input.extend(fixtures::REQUEST);
-                let head = fixtures::REQUEST.len();
-                hot::plan_request(&mut input, head, &context, &mut request, &mut scratch)
-            });
-        });
+        let mut planning = fixtures::Planning::default();
+        group.bench_function(name, |b| b.iter(|| planning.again(&context)));
     }
     group.finish();
 }
@@ -69,14 +59,8 @@ fn redirect(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("redirect");
     group.throughput(Throughput::Elements(1));
     let redirect = Redirect::new(443);
-    let location = Location {
-        permanent_redirect: false,
-        host: b"bench.example",
-        target: b"/app/?language=en",
-        keep_alive: true,
-    };
     group.bench_function("parts", |b| {
-        b.iter(|| hot::redirect_parts(&redirect, black_box(&location)));
+        b.iter(|| hot::redirect_parts(&redirect, black_box(&fixtures::LOCATION)));
     });
     group.finish();
 }

@@ -1,12 +1,12 @@
-//! The cases: what is asked of every peer, and where sheen must land.
+//! The cases: what is asked of every peer.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::load::{Plan, Tls};
-use crate::peers::{Kind, Peer};
-use crate::pki;
+use crate::load::{Pace, Plan, Tls};
+use crate::peers::{Kind, Manner, Peer, Setting};
 use crate::talk::{Work, get};
+use crate::{changes, pki};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
@@ -14,8 +14,6 @@ pub(crate) struct Case {
     pub(crate) title: &'static str,
     /// What CPU time is counted for.
     pub(crate) unit: &'static str,
-    /// The ratio to nginx that sheen is to reach, or kB per connection.
-    pub(crate) target: Option<f64>,
     pub(crate) kind: Shape,
 }
 
@@ -26,6 +24,10 @@ pub(crate) enum Shape {
         bytes: u64,
         connections: usize,
     },
+    /// On 64 connections, from an upstream at a Unix socket.
+    GetUnix {
+        bytes: u64,
+    },
     Download,
     Upload,
     Handshake {
@@ -34,47 +36,53 @@ pub(crate) enum Shape {
     Echo {
         connections: usize,
     },
+    /// A steady echo, first alone and then while others shake hands.
+    EchoUnderHandshakes,
     Idle,
     Mix,
     /// A new certificate under the mix.
     Swap,
     /// The configuration again under the mix.
     Reload,
+    /// One worker and two.
+    Scaling,
 }
 
-pub(crate) const CASES: [Case; 18] = [
-    case("redirect", "redirect on plain HTTP, 64 connections", "request", 0.70, Shape::Redirect),
-    case("get-5b", "GET 5 B, 64 connections", "request", 0.70, get_of(5, 64)),
-    case("get-1k", "GET 1 KB, 64 connections", "request", 0.70, get_of(1000, 64)),
-    case("get-10k", "GET 10 KB, 64 connections", "request", 0.70, get_of(10_000, 64)),
-    case("get-one-5b", "GET 5 B, 1 connection", "request", 0.0, get_of(5, 1)),
-    case("get-one-1k", "GET 1 KB, 1 connection", "request", 0.0, get_of(1000, 1)),
-    case("get-one-10k", "GET 10 KB, 1 connection", "request", 0.0, get_of(10_000, 1)),
-    case("download", "download of 100 MB", "MB", 0.42, Shape::Download),
-    case("upload", "upload of 100 MB", "MB", 0.50, Shape::Upload),
-    case("handshake-full", "full handshake + request", "connection", 0.50, handshake(false)),
-    case("handshake-resumed", "resumed handshake + request", "connection", 0.50, handshake(true)),
-    case("echo-one", "WebSocket echo 64 B, 1 connection", "message", 0.95, echo(1)),
-    case("echo-64", "WebSocket echo 64 B, 64 connections", "message", 0.70, echo(64)),
-    case("echo-1000", "WebSocket echo 64 B, 1,000 connections", "message", 0.0, echo(1000)),
-    case("idle", "idle WebSockets: memory of one", "connection", 5.0, Shape::Idle),
-    case("mix", "500 Shiny sessions", "session-second", 0.0, Shape::Mix),
-    case("swap", "certificate swap under 500 sessions", "session-second", 0.0, Shape::Swap),
-    case("reload", "reload under 500 sessions", "session-second", 0.0, Shape::Reload),
+pub(crate) const CASES: [Case; 22] = [
+    case("redirect", "redirect on plain HTTP, 64 connections", "request", Shape::Redirect),
+    case("get-5b", "GET 5 B, 64 connections", "request", get_of(5, 64)),
+    case("get-1k", "GET 1 KB, 64 connections", "request", get_of(1000, 64)),
+    case("get-10k", "GET 10 KB, 64 connections", "request", get_of(10_000, 64)),
+    case("get-one-5b", "GET 5 B, 1 connection", "request", get_of(5, 1)),
+    case("get-one-1k", "GET 1 KB, 1 connection", "request", get_of(1000, 1)),
+    case("get-one-10k", "GET 10 KB, 1 connection", "request", get_of(10_000, 1)),
+    case("unix-5b", "GET 5 B, upstream at a Unix socket", "request", unix(5)),
+    case("unix-1k", "GET 1 KB, upstream at a Unix socket", "request", unix(1000)),
+    case("download", "download of 100 MB", "MB", Shape::Download),
+    case("upload", "upload of 100 MB", "MB", Shape::Upload),
+    case("handshake-full", "full handshake + request", "connection", handshake(false)),
+    case("handshake-resumed", "resumed handshake + request", "connection", handshake(true)),
+    case("echo-one", "WebSocket echo 64 B, 1 connection", "message", echo(1)),
+    case("echo-64", "WebSocket echo 64 B, 64 connections", "message", echo(64)),
+    case("echo-1000", "WebSocket echo 64 B, 1,000 connections", "message", echo(1000)),
+    case("echo-busy", "echo under 500 handshakes/s", "second", Shape::EchoUnderHandshakes),
+    case("idle", "idle WebSockets: memory of one", "connection", Shape::Idle),
+    case("mix", "500 Shiny sessions", "session-second", Shape::Mix),
+    case("swap", "certificate swap under 500 sessions", "session-second", Shape::Swap),
+    case("reload", "reload under 500 sessions", "session-second", Shape::Reload),
+    case("scaling", "GET 1 KB, one worker and two", "request", Shape::Scaling),
 ];
 
-const fn case(
-    word: &'static str,
-    title: &'static str,
-    unit: &'static str,
-    target: f64,
-    kind: Shape,
-) -> Case {
-    Case { word, title, unit, target: if target > 0.0 { Some(target) } else { None }, kind }
+const fn case(word: &'static str, title: &'static str, unit: &'static str, kind: Shape) -> Case {
+    Case { word, title, unit, kind }
 }
 
 const fn get_of(bytes: u64, connections: usize) -> Shape {
     Shape::Get { bytes, connections }
+}
+
+const fn unix(bytes: u64) -> Shape {
+    Shape::GetUnix { bytes }
 }
 
 const fn handshake(resumed: bool) -> Shape {
@@ -90,10 +98,33 @@ impl Case {
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
         match self.kind {
             Shape::Redirect => !matches!(kind, Kind::Hitch | Kind::Floor),
-            Shape::Handshake { .. } => kind != Kind::Floor,
-            // Others have to be restarted, or replaced by a process of their own making.
-            Shape::Swap | Shape::Reload => matches!(kind, Kind::Sheen | Kind::Nginx),
+            Shape::Handshake { .. } | Shape::EchoUnderHandshakes | Shape::Scaling => {
+                kind != Kind::Floor
+            }
+            Shape::Swap | Shape::Reload => changes::can_reload(kind),
             _ => true,
+        }
+    }
+
+    /// How peers run for it.
+    pub(crate) fn manner(&self, setting: &Setting<'_>) -> Manner {
+        match self.kind {
+            Shape::GetUnix { .. } => Manner { upstream: setting.unix.clone(), ..setting.usual() },
+            _ => setting.usual(),
+        }
+    }
+
+    /// True where what a process has been through would be seen in its memory.
+    pub(crate) fn wants_a_fresh_process(&self) -> bool {
+        matches!(self.kind, Shape::Idle | Shape::Swap | Shape::Reload)
+    }
+
+    /// How often it runs when `asked` is the usual.
+    pub(crate) fn rounds(&self, asked: usize) -> usize {
+        match self.kind {
+            // Each has three changes in it, and lasts long.
+            Shape::Swap | Shape::Reload => asked.min(3),
+            _ => asked,
         }
     }
 
@@ -117,16 +148,36 @@ impl Case {
                 (64, Work::Get { request, status: 301, one_each: false })
             }
             Shape::Get { bytes, connections } => (connections, get_bytes(bytes, false)),
+            Shape::GetUnix { bytes } => (64, get_bytes(bytes, false)),
             Shape::Download => (1, get_bytes(BULK_BYTES, false)),
             Shape::Upload => (1, Work::Upload { bytes: BULK_BYTES }),
             Shape::Handshake { .. } => (HANDSHAKES_AT_ONCE, get_bytes(5, true)),
+            Shape::EchoUnderHandshakes => (64, Work::Echo { bytes: 64 }),
+            Shape::Scaling => (64, get_bytes(1000, false)),
             Shape::Echo { connections } => (connections, Work::Echo { bytes: 64 }),
             Shape::Idle => (idle, Work::Idle),
             Shape::Mix | Shape::Swap | Shape::Reload => {
                 (SESSIONS, Work::Sessions { life: SESSION_LIFE })
             }
         };
-        Plan { to: self.address(peer), tls: self.tls(peer), connections, work }
+        let pace = match self.kind {
+            Shape::EchoUnderHandshakes => Pace::Steady(MESSAGES_PER_SECOND),
+            _ => Pace::Eager,
+        };
+        Plan { to: self.address(peer), tls: self.tls(peer), connections, work, pace }
+    }
+
+    /// What goes on beside an echo: newcomers at a steady rate, each with a full handshake and one
+    /// request.
+    pub(crate) fn newcomers(peer: &Peer) -> Plan {
+        let work = Work::Get { request: get("/bytes/5"), status: 200, one_each: true };
+        Plan {
+            to: peer.https,
+            tls: Tls::Full(pki::client(false)),
+            connections: NEWCOMERS_AT_ONCE,
+            work,
+            pace: Pace::Steady(HANDSHAKES_PER_SECOND),
+        }
     }
 
     fn address(&self, peer: &Peer) -> SocketAddr {
@@ -147,6 +198,11 @@ impl Case {
 
 /// 100 MB.
 const BULK_BYTES: u64 = 100_000_000;
+/// On 64 connections.
+const MESSAGES_PER_SECOND: f64 = 3200.0;
+const HANDSHAKES_PER_SECOND: f64 = 500.0;
+/// More than that and the proxy is too slow for the rate.
+const NEWCOMERS_AT_ONCE: usize = 256;
 const HANDSHAKES_AT_ONCE: usize = 16;
 pub(crate) const SESSIONS: usize = 500;
 const MIX_MIN: Duration = Duration::from_secs(4);

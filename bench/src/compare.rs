@@ -1,6 +1,5 @@
 //! Side by side: every peer in turn, round after round.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -8,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::cases::{CASES, Case, Shape};
 use crate::machine::{self, Cores};
-use crate::measure::{Metrics, measure};
+use crate::measure::{Measured, Metrics, measure};
 use crate::peers::{self, Found, Kind, Peer, Setting};
 use crate::process::Running;
-use crate::{pki, report};
+use crate::spread::Results;
+use crate::{pki, report, scaling};
 
 /// Compare sheen with nginx, haproxy, caddy, h2o and hitch on this machine
 #[derive(Debug, clap::Args)]
@@ -27,16 +28,21 @@ pub(crate) struct CompareArgs {
     /// Only cases with this word in their name; repeatable
     #[arg(long, value_name = "WORD")]
     case: Vec<String>,
-    /// Only peers with this word in their name (sheen and nginx are always there); repeatable
+    /// Only peers with this word in their name, beside sheen and nginx; `sheen` for no other at
+    /// all; repeatable
     #[arg(long, value_name = "WORD")]
     peer: Vec<String>,
+    /// Another program than the sheen of this folder, which is not built then
+    #[arg(long, value_name = "FILE")]
+    sheen: Option<PathBuf>,
     /// ecdsa (P-256) or rsa (2048)
     #[arg(long, default_value = "ecdsa", value_parser = ["ecdsa", "rsa"])]
     cert: String,
     /// A folder with another Debian (made by debootstrap), whose peers run beside those of this one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Another build of sheen to run beside this one, as `sheen-other`: before and after a change
+    /// Another build of sheen to run beside this one, as `sheen-other`: before and after a change.
+    /// Every process is a new one for every round
     #[arg(long, value_name = "FILE")]
     other: Option<PathBuf>,
     /// Where report.md, results.json and chart.svg go
@@ -68,31 +74,26 @@ pub(crate) struct Outcome {
     /// With each peer's configuration, or why it did not start.
     pub(crate) peers: Vec<(Found, Result<String, String>)>,
     pub(crate) missing: Vec<&'static str>,
-    pub(crate) results: Vec<(Case, BTreeMap<String, Rounds>)>,
+    pub(crate) results: Vec<(Case, Results)>,
     pub(crate) notes: Vec<String>,
 }
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
     let open_files = machine::raise_open_files();
     let cores = Cores::find()?;
-    let sheen = sheen_binary()?;
-    let (mut found, missing) = peers::find(&sheen, args.root.as_deref());
-    found.extend(args.other.as_deref().map(peers::other_sheen));
-    if !missing.is_empty() {
-        println!("not installed: {}; get them with", missing.join(", "));
-        println!("    apt-get install --no-install-recommends nginx haproxy caddy h2o hitch");
-    }
+    let (found, missing) = programs(args)?;
     fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
     let dir = args.out.join("peers");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let dir = dir.canonicalize().map_err(|error| format!("{}: {error}", dir.display()))?;
-    pki::write(&dir, args.cert == "rsa")?;
-    let (upstream, _running) = start_upstream(&cores)?;
-    machine::pin(cores.load).map_err(|error| format!("affinity: {error}"))?;
     let rsa = args.cert == "rsa";
-    let setting = Setting { dir: &dir, upstream, cores, open_files, rsa };
+    pki::write(&dir, rsa)?;
+    let upstream = Upstream::start(&cores)?;
+    machine::pin(&[cores.load]).map_err(|error| format!("affinity: {error}"))?;
+    let (tcp, unix) = (Address::Tcp(upstream.tcp), Address::Unix(upstream.unix.clone()));
+    let setting = Setting { dir: &dir, tcp, unix, cores, open_files, rsa };
     let mut outcome = Outcome {
-        machine: machine::describe(&cores),
+        machine: machine::describe(&setting.cores),
         rounds: args.rounds,
         seconds: args.seconds,
         cert: args.cert.clone(),
@@ -101,13 +102,14 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
         results: Vec::new(),
         notes: Vec::new(),
     };
-    let mut running = start_all(&found, args, &setting, &mut outcome);
+    let mut running = start_all(&found, &setting, &mut outcome);
     let idle = idle_connections(args, open_files, &mut outcome);
     for case in CASES.iter().filter(|case| wanted(&args.case, case.word)) {
         let results = one_case(case, &mut running, args, &setting, idle);
         report::print_case(case, &results);
         outcome.results.push((*case, results));
     }
+    report::print_end(&outcome);
     report::write(&outcome, &args.out)?;
     if args.write_readme {
         report::write_readme(&outcome)?;
@@ -116,23 +118,41 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), String> {
     Ok(())
 }
 
+/// Those that are asked for, and the names of those that are not installed.
+fn programs(args: &CompareArgs) -> Result<(Vec<Found>, Vec<&'static str>), String> {
+    let sheen = match &args.sheen {
+        Some(file) => {
+            file.canonicalize().map_err(|error| format!("{}: {error}", file.display()))?
+        }
+        None => sheen_binary()?,
+    };
+    let (mut found, mut missing) = peers::find(&sheen, args.root.as_deref())?;
+    if let Some(file) = &args.other {
+        found.insert(1, peers::other_sheen(file)?);
+    }
+    let alone = args.peer.iter().any(|word| word == Kind::Sheen.word());
+    let always = |name: &str| match name {
+        "sheen" | peers::OTHER => true,
+        "nginx" => !alone,
+        _ => false,
+    };
+    found.retain(|found| always(&found.name) || wanted(&args.peer, &found.name));
+    missing.retain(|name| always(name) || wanted(&args.peer, name));
+    if !missing.is_empty() {
+        println!("not installed: {}; get them with", missing.join(", "));
+        println!("    apt-get install --no-install-recommends {}", missing.join(" "));
+    }
+    Ok((found, missing))
+}
+
 fn wanted(words: &[String], name: &str) -> bool {
     words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
 }
 
-fn start_all(
-    found: &[Found],
-    args: &CompareArgs,
-    setting: &Setting<'_>,
-    outcome: &mut Outcome,
-) -> Vec<Peer> {
+fn start_all(found: &[Found], setting: &Setting<'_>, outcome: &mut Outcome) -> Vec<Peer> {
     let mut running = Vec::new();
     for found in found {
-        let always = matches!(found.name.as_str(), "sheen" | "sheen-other" | "nginx");
-        if !always && !wanted(&args.peer, &found.name) {
-            continue;
-        }
-        let started = Peer::start(found, setting);
+        let started = Peer::start(found, setting, &setting.usual());
         let config = started.as_ref().map(|peer| peer.config.clone()).map_err(Clone::clone);
         if let Err(error) = &config {
             println!("{}: {error}", found.name);
@@ -162,20 +182,17 @@ fn one_case(
     args: &CompareArgs,
     setting: &Setting<'_>,
     idle: usize,
-) -> BTreeMap<String, Rounds> {
-    let mut results: BTreeMap<String, Rounds> = BTreeMap::new();
+) -> Results {
+    let mut results = Results::new();
     let time = Duration::from_secs_f64(args.seconds);
-    for round in 1..=args.rounds {
+    let rounds = case.rounds(args.rounds);
+    for round in 1..=rounds {
+        // What comes first is not always the same.
+        running.reverse();
         for peer in running.iter_mut().filter(|peer| case.is_for(peer.found.kind)) {
-            eprint!("\r\x1b[K{} {round}/{} {}", case.word, args.rounds, peer.found.name);
+            eprint!("\r\x1b[K{} {round}/{rounds} {}", case.word, peer.found.name);
             let rounds = results.entry(peer.found.name.clone()).or_default();
-            // Memory that a process was given before and has kept would be used again, and not be seen.
-            let measured = if case.kind == Shape::Idle || peer.has_ended() {
-                peer.restart(setting).and_then(|()| measure(case, peer, time, idle))
-            } else {
-                measure(case, peer, time, idle)
-            };
-            match measured {
+            match one_round(case, peer, args, setting, idle, time) {
                 Ok(measured) => {
                     rounds.samples.push(measured.metrics);
                     rounds.version = measured.version.or(rounds.version);
@@ -192,19 +209,60 @@ fn one_case(
     results
 }
 
-/// The upstream is this program again, on a core that is not the proxy's.
-fn start_upstream(cores: &Cores) -> Result<(SocketAddr, Running), String> {
-    let say = |error: std::io::Error| format!("upstream: {error}");
-    let own = std::env::current_exe().map_err(say)?;
-    machine::pin(cores.upstream).map_err(say)?;
-    let mut command = Command::new(own);
-    let mut child = command.arg("upstream").stdout(Stdio::piped()).spawn().map_err(say)?;
-    let mut line = String::new();
-    let stdout = child.stdout.take().expect("it is piped");
-    let running = Running::adopt(child);
-    BufReader::new(stdout).read_line(&mut line).map_err(say)?;
-    let address = line.trim().parse().map_err(|_| format!("upstream said {line:?}"))?;
-    Ok((address, running))
+fn one_round(
+    case: &Case,
+    peer: &mut Peer,
+    args: &CompareArgs,
+    setting: &Setting<'_>,
+    idle: usize,
+    time: Duration,
+) -> Result<Measured, String> {
+    if case.kind == Shape::Scaling {
+        return scaling::measure(peer, setting, time);
+    }
+    let manner = case.manner(setting);
+    // With two builds, what one process owes to luck belongs to the noise.
+    if case.wants_a_fresh_process() || args.other.is_some() {
+        peer.restart(setting, &manner)?;
+    } else {
+        peer.suit(setting, &manner)?;
+    }
+    measure(case, peer, time, idle)
+}
+
+/// This program again, as the app behind the proxies, on a core that is not the proxy's.
+#[derive(Debug)]
+struct Upstream {
+    tcp: SocketAddr,
+    /// Gone when this is.
+    unix: PathBuf,
+    _running: Running,
+}
+
+impl Upstream {
+    fn start(cores: &Cores) -> Result<Self, String> {
+        let say = |error: std::io::Error| format!("upstream: {error}");
+        let own = std::env::current_exe().map_err(say)?;
+        let name = format!("sheen-bench-{}.sock", std::process::id());
+        let unix = std::env::temp_dir().join(name);
+        machine::pin(&[cores.upstream]).map_err(say)?;
+        let mut command = Command::new(own);
+        command.arg("upstream").arg("--unix").arg(&unix);
+        let mut child = command.stdout(Stdio::piped()).spawn().map_err(say)?;
+        let stdout = child.stdout.take().expect("it is piped");
+        let running = Running::adopt(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).map_err(say)?;
+        let tcp = line.trim().parse().map_err(|_| format!("upstream said {line:?}"))?;
+        Ok(Self { tcp, unix, _running: running })
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // What stays behind is a name in the folder for temporary files.
+        let _ = fs::remove_file(&self.unix);
+    }
 }
 
 /// The release build beside this program, brought up to date where there is cargo.
@@ -214,7 +272,7 @@ pub(crate) fn sheen_binary() -> Result<PathBuf, String> {
     let path = dir.join("sheen");
     let target = dir.parent().expect("target/release is in target");
     let built = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "-p", "sheen", "--target-dir"])
+        .args(["build", "--quiet", "--locked", "--release", "-p", "sheen", "--target-dir"])
         .arg(target)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status();

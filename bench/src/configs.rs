@@ -1,15 +1,17 @@
 //! Each peer's configuration: the same work for all, and nothing that holds one back.
 //!
-//! One worker, TLS 1.2 and 1.3, session tickets, HSTS on answers, the forwarding fields that apps need, kept
-//! connections to the upstream, WebSockets, no access log, nothing written to disk.
+//! One worker (or as many as a case asks for), TLS 1.2 and 1.3, session tickets, HSTS on answers,
+//! the forwarding fields that apps need, kept connections to the upstream, WebSockets, no access
+//! log, nothing written to disk.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::address::Address;
 use crate::machine;
-use crate::peers::{Kind, Setting};
-use crate::pki::Files;
+use crate::peers::Kind;
+use crate::pki::{Files, NAME};
 
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
@@ -17,7 +19,9 @@ pub(crate) struct Place<'a> {
     pub(crate) files: &'a Files,
     pub(crate) https: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) setting: &'a Setting<'a>,
+    pub(crate) upstream: &'a Address,
+    pub(crate) workers: usize,
+    pub(crate) open_files: u64,
 }
 
 #[derive(Debug)]
@@ -27,41 +31,75 @@ pub(crate) struct Configured {
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
+/// What the texts below are filled with.
+struct Words<'a> {
+    dir: String,
+    cert: String,
+    key: String,
+    both: String,
+    https: SocketAddr,
+    http: SocketAddr,
+    upstream: &'a Address,
+    workers: usize,
+    files: u64,
+    connections: u64,
+}
+
+impl<'a> Words<'a> {
+    fn of(place: &Place<'a>) -> Self {
+        let path = |path: &Path| path.display().to_string();
+        Self {
+            dir: path(place.dir),
+            cert: path(&place.files.cert),
+            key: path(&place.files.key),
+            both: path(&place.files.both),
+            https: place.https,
+            http: place.http,
+            upstream: place.upstream,
+            workers: place.workers,
+            files: place.open_files,
+            // Two sockets each.
+            connections: place.open_files / 2 - 100,
+        }
+    }
+}
+
 /// Writes the configuration into the peer's folder.
 pub(crate) fn write(kind: Kind, place: &Place<'_>) -> Result<Configured, String> {
     let file = place.dir.join("peer.conf");
     let path = file.display().to_string();
     let own = |arguments: &[&str]| arguments.iter().map(|word| (*word).to_owned()).collect();
-    let dir = place.dir.display().to_string();
-    let (text, arguments, environment): (String, Vec<String>, _) = match kind {
-        Kind::Sheen => (sheen(place), own(&["-c", &path]), Vec::new()),
-        Kind::Nginx => (nginx(place), own(&["-p", &dir, "-c", &path]), Vec::new()),
-        Kind::Haproxy => (haproxy(place), own(&["-db", "-f", &path]), Vec::new()),
-        Kind::Caddy => {
-            let home = vec![
-                ("HOME", dir.clone()),
-                ("XDG_DATA_HOME", dir.clone()),
-                ("XDG_CONFIG_HOME", dir),
-                ("GOMAXPROCS", "1".to_owned()),
-            ];
-            let arguments = own(&["run", "--adapter", "caddyfile", "--config", &path]);
-            (caddy(place), arguments, home)
-        }
-        Kind::H2o => (h2o(place), own(&["-m", "worker", "-c", &path]), Vec::new()),
-        Kind::Hitch => (hitch(place), own(&[&format!("--config={path}")]), Vec::new()),
+    let words = Words::of(place);
+    let (text, arguments): (String, Vec<String>) = match kind {
+        Kind::Sheen => (sheen(&words), own(&["-c", &path])),
+        Kind::Nginx => (nginx(&words), own(&["-p", &words.dir, "-c", &path])),
+        // As services run: a master that can reload, and its worker. The same with h2o.
+        Kind::Haproxy => (haproxy(&words), own(&["-W", "-db", "-f", &path])),
+        Kind::Caddy => (caddy(&words), own(&["run", "--adapter", "caddyfile", "--config", &path])),
+        Kind::H2o => (h2o(&words), own(&["-m", "master", "-c", &path])),
+        Kind::Hitch => (hitch(&words), own(&[&format!("--config={path}")])),
         Kind::Floor => {
-            let (listen, to) = (place.https.to_string(), place.setting.upstream.to_string());
-            let arguments = own(&["--listen", &listen, "--to", &to]);
-            ("(no configuration)\n".to_owned(), arguments, Vec::new())
+            let (listen, to) = (place.https.to_string(), place.upstream.to_string());
+            ("(no configuration)\n".to_owned(), own(&["--listen", &listen, "--to", &to]))
         }
     };
     fs::write(&file, &text).map_err(|error| format!("{path}: {error}"))?;
+    let environment = if kind == Kind::Caddy { go(&words) } else { Vec::new() };
     Ok(Configured { text, arguments, environment })
 }
 
-fn sheen(place: &Place<'_>) -> String {
+/// Where a program in Go writes to, and how many threads it runs on.
+fn go(Words { dir, workers, .. }: &Words<'_>) -> Vec<(&'static str, String)> {
+    let folders = ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"].map(|name| (name, dir.clone()));
+    let mut environment = Vec::from(folders);
+    environment.push(("GOMAXPROCS", workers.to_string()));
+    environment
+}
+
+fn sheen(words: &Words<'_>) -> String {
+    let Words { cert, key, https, http, upstream, workers, .. } = words;
     format!(
-        r#"workers = 1
+        r#"workers = {workers}
 listen_https = ["{https}"]
 listen_http = ["{http}"]
 
@@ -73,24 +111,21 @@ level = "error"
 connections_per_address = "off"
 
 [[site]]
-names = ["{name}"]
+names = ["{NAME}"]
 certificates = [{{ cert = "{cert}", key = "{key}" }}]
 hsts = "max-age=63072000"
 to = "{upstream}"
-"#,
-        https = place.https,
-        http = place.http,
-        name = crate::pki::NAME,
-        cert = place.files.cert.display(),
-        key = place.files.key.display(),
-        upstream = place.setting.upstream,
+"#
     )
 }
 
-fn nginx(place: &Place<'_>) -> String {
+fn nginx(words: &Words<'_>) -> String {
+    let Words { cert, key, https, http, upstream, workers, files, .. } = words;
     let user = if machine::is_root() { "user root;\n" } else { "" };
+    // Where there are several workers, each has a socket of its own, as sheen's have.
+    let spread = if *workers > 1 { " reuseport" } else { "" };
     format!(
-        r#"{user}worker_processes 1;
+        r#"{user}worker_processes {workers};
 daemon off;
 pid nginx.pid;
 error_log error.log error;
@@ -116,8 +151,8 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {https} ssl backlog=4096;
-        server_name {name};
+        listen {https} ssl backlog=4096{spread};
+        server_name {NAME};
         ssl_certificate {cert};
         ssl_certificate_key {key};
         add_header Strict-Transport-Security "max-age=63072000" always;
@@ -141,27 +176,23 @@ http {{
         }}
     }}
     server {{
-        listen {http} backlog=4096;
-        server_name {name};
+        listen {http} backlog=4096{spread};
+        server_name {NAME};
         return 301 https://$host$request_uri;
     }}
 }}
-"#,
-        files = place.setting.open_files,
-        upstream = place.setting.upstream,
-        https = place.https,
-        http = place.http,
-        name = crate::pki::NAME,
-        cert = place.files.cert.display(),
-        key = place.files.key.display(),
+"#
     )
 }
 
-fn haproxy(place: &Place<'_>) -> String {
+fn haproxy(words: &Words<'_>) -> String {
+    let Words { dir, both, https, http, workers, connections, .. } = words;
+    let (port, upstream) = (https.port(), words.upstream.spelled("unix@"));
     format!(
         r"global
-    nbthread 1
+    nbthread {workers}
     maxconn {connections}
+    stats socket {dir}/admin.sock level admin
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
     mode http
@@ -185,20 +216,17 @@ frontend plain
     http-request redirect scheme https code 301
 backend app
     server app {upstream} pool-max-conn 1024
-",
-        connections = place.setting.open_files / 2 - 100,
-        https = place.https,
-        port = place.https.port(),
-        both = place.files.both.display(),
-        http = place.http,
-        upstream = place.setting.upstream,
+"
     )
 }
 
-fn caddy(place: &Place<'_>) -> String {
+fn caddy(words: &Words<'_>) -> String {
+    let Words { dir, cert, key, .. } = words;
+    let (https, http) = (words.https.port(), words.http.port());
+    let upstream = words.upstream.spelled("unix/");
     format!(
         r"{{
-	admin off
+	admin unix/{dir}/admin.sock
 	auto_https off
 	default_bind 127.0.0.1
 	log {{
@@ -208,7 +236,7 @@ fn caddy(place: &Place<'_>) -> String {
 		protocols h1
 	}}
 }}
-https://{name}:{https} {{
+https://{NAME}:{https} {{
 	tls {cert} {key} {{
 		protocols tls1.2 tls1.3
 	}}
@@ -225,26 +253,26 @@ https://{name}:{https} {{
 http://:{http} {{
 	redir https://{{host}}{{uri}} 301
 }}
-",
-        name = crate::pki::NAME,
-        https = place.https.port(),
-        cert = place.files.cert.display(),
-        key = place.files.key.display(),
-        upstream = place.setting.upstream,
-        http = place.http.port(),
+"
     )
 }
 
-fn h2o(place: &Place<'_>) -> String {
+fn h2o(words: &Words<'_>) -> String {
+    let Words { dir, cert, key, workers, connections, .. } = words;
+    let (https, http) = (words.https.port(), words.http.port());
+    let upstream = match words.upstream {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("[unix:{}]", path.display()),
+    };
     let user = if machine::is_root() { "user: root\n" } else { "" };
-    let name = crate::pki::NAME;
     format!(
-        r#"{user}num-threads: 1
+        r#"{user}pid-file: {dir}/pid
+num-threads: {workers}
 max-connections: {connections}
 limit-request-body: 1073741824
 http1-upgrade-to-http2: OFF
 hosts:
-  "{name}:{https}":
+  "{NAME}:{https}":
     listen:
       host: 127.0.0.1
       port: {https}
@@ -261,7 +289,7 @@ hosts:
     paths:
       "/":
         proxy.reverse.url: "http://{upstream}/"
-  "{name}:{http}":
+  "{NAME}:{http}":
     listen:
       host: 127.0.0.1
       port: {http}
@@ -269,34 +297,29 @@ hosts:
       "/":
         redirect:
           status: 301
-          url: "https://{name}/"
-"#,
-        connections = place.setting.open_files / 2 - 100,
-        https = place.https.port(),
-        cert = place.files.cert.display(),
-        key = place.files.key.display(),
-        upstream = place.setting.upstream,
-        http = place.http.port(),
+          url: "https://{NAME}/"
+"#
     )
 }
 
-fn hitch(place: &Place<'_>) -> String {
+fn hitch(words: &Words<'_>) -> String {
+    let Words { both, https, workers, .. } = words;
+    let (ip, port) = (https.ip(), https.port());
+    let upstream = match words.upstream {
+        Address::Tcp(address) => format!("[{}]:{}", address.ip(), address.port()),
+        Address::Unix(path) => path.display().to_string(),
+    };
     let user = if machine::is_root() { "user = \"root\"\n" } else { "" };
     format!(
         r#"{user}frontend = "[{ip}]:{port}"
-backend = "[{upstream_ip}]:{upstream_port}"
+backend = "{upstream}"
 pem-file = "{both}"
-workers = 1
+workers = {workers}
 backlog = 4096
 tls-protos = TLSv1.2 TLSv1.3
 ocsp-dir = ""
 log-level = 0
 daemon = off
-"#,
-        ip = place.https.ip(),
-        port = place.https.port(),
-        upstream_ip = place.setting.upstream.ip(),
-        upstream_port = place.setting.upstream.port(),
-        both = place.files.both.display(),
+"#
     )
 }

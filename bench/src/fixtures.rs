@@ -1,4 +1,5 @@
-//! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS session.
+//! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS
+//! session.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,10 +16,13 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Signat
 use sheen::buf::Buf;
 use sheen::config::native;
 use sheen::context::Snapshot;
-use sheen::plan::Context;
-use sheen::redirect::Redirect;
+use sheen::log;
+use sheen::plan::{Context, Plan};
+use sheen::redirect::{Location, Redirect};
 use sheen::route::Routes;
 use sheen::tls::{self, session::Session};
+
+use crate::hot;
 
 /// As Firefox asks for a page of a Shiny app.
 pub const REQUEST: &[u8] = b"GET /app/?language=en HTTP/1.1\r\n\
@@ -42,6 +46,13 @@ pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Connection: keep-alive\r\n\
     Content-Length: 1000\r\n\
     \r\n";
+/// What a plain-HTTP listener sends a browser on to.
+pub const LOCATION: Location<'static> = Location {
+    permanent_redirect: false,
+    host: NAME.as_bytes(),
+    target: b"/app/?language=en",
+    keep_alive: true,
+};
 pub const HSTS: &[u8] = b"Strict-Transport-Security: max-age=63072000; includeSubDomains\r\n";
 pub const SCHEMES: &[SignatureScheme] =
     &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
@@ -129,6 +140,32 @@ pub fn context(snapshot: &Snapshot, tls: bool) -> Context<'_> {
         tls,
         handshake_site: tls.then_some(0),
         draining: false,
+    }
+}
+
+/// What planning a request needs beside the configuration; kept from one to the next, as a worker
+/// keeps it.
+#[derive(Debug)]
+pub struct Planning {
+    input: Buf,
+    scratch: Vec<u8>,
+    request: log::Request,
+}
+
+impl Default for Planning {
+    fn default() -> Self {
+        Self { input: Buf::new(), scratch: Vec::new(), request: log::Request::default() }
+    }
+}
+
+impl Planning {
+    /// Plans [`REQUEST`].
+    pub fn again(&mut self, context: &Context<'_>) -> Option<Plan> {
+        let Self { input, scratch, request } = self;
+        input.clear();
+        scratch.clear();
+        input.extend(REQUEST);
+        hot::plan_request(input, REQUEST.len(), context, request, scratch)
     }
 }
 

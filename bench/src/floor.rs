@@ -1,4 +1,5 @@
-//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP: what the kernel costs.
+//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP: what the
+//! kernel costs.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,26 +12,32 @@ use sheen::io::listener::{self, Listener};
 use sheen::io::runtime;
 use sheen::io::socket::Socket;
 
+use crate::address::Address;
+
 /// Relays every connection to `to`, until the process ends.
-pub(crate) fn run(listen: SocketAddr, to: SocketAddr) -> io::Result<()> {
+pub(crate) fn run(listen: SocketAddr, to: Address) -> io::Result<()> {
     let bound = listener::bind(listen, &ListenOptions::default())?;
     let (rung, _) = runtime::best();
     runtime::run(if rung == Rung::Epoll { rung } else { Rung::DeferTaskrun }, accept(bound, to))?
 }
 
-async fn accept(bound: OwnedFd, to: SocketAddr) -> io::Result<()> {
+async fn accept(bound: OwnedFd, to: Address) -> io::Result<()> {
     let listener = Listener::new(bound)?;
     let scratch: Scratch = Rc::new(RefCell::new(vec![0; PIECE_BYTES]));
     loop {
         listener.readable().await?;
         while let Some((client, _)) = listener.accept()? {
-            runtime::spawn(relay(client, to, scratch.clone()));
+            runtime::spawn(relay(client, to.clone(), scratch.clone()));
         }
     }
 }
 
-async fn relay(client: Socket, to: SocketAddr, scratch: Scratch) {
-    let Ok(upstream) = Socket::connect_tcp(to).await else { return };
+async fn relay(client: Socket, to: Address, scratch: Scratch) {
+    let upstream = match to {
+        Address::Tcp(address) => Socket::connect_tcp(address).await,
+        Address::Unix(path) => Socket::connect_unix(&path).await,
+    };
+    let Ok(upstream) = upstream else { return };
     let (client, upstream) = (Rc::new(client), Rc::new(upstream));
     runtime::spawn(pump(client.clone(), upstream.clone(), scratch.clone()));
     pump(upstream, client, scratch).await;
@@ -54,7 +61,8 @@ async fn pump(from: Rc<Socket>, to: Rc<Socket>, scratch: Scratch) {
     }
 }
 
-/// Moves what there is; what the other side does not take is put into `rest`. True at the end of the stream.
+/// Moves what there is; what the other side does not take is put into `rest`. True at the end of
+/// the stream.
 fn move_now(from: &Socket, to: &Socket, piece: &mut [u8], rest: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         let n = match from.try_recv(piece)? {

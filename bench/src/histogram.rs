@@ -21,7 +21,13 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// The value that `share` of all are not above, in microseconds; `None` when nothing was counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += other);
+        self.total += other.total;
+    }
+
+    /// The value that `share` of all are not above, in microseconds; `None` when nothing was
+    /// counted.
     pub(crate) fn quantile_us(&self, share: f64) -> Option<f64> {
         let rank = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -67,6 +73,9 @@ mod tests {
             let (found, real) = (histogram.quantile_us(share).unwrap(), share * 10_000.0);
             assert!((found - real).abs() / real < 0.02, "{share}: {found} for {real}");
         }
+        let median = histogram.quantile_us(0.5);
+        histogram.merge(&histogram.clone());
+        assert_eq!(histogram.quantile_us(0.5), median);
         assert_eq!(Histogram::default().quantile_us(0.5), None);
     }
 }

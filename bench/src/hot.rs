@@ -1,4 +1,5 @@
-//! Hot functions under names of their own: never inlined, so that a profiler finds where they begin and end.
+//! Hot functions under names of their own: never inlined, so that a profiler finds where they begin
+//! and end.
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use sheen::buf::Buf;
@@ -30,8 +31,8 @@ pub fn frame_request(head: &RequestHead<'_, '_>) -> Option<Length> {
     framing::request(head).ok()
 }
 
-/// Everything between a request head and the upstream: parse, target, framing, site, location, the app's head, in
-/// front of the body.
+/// Everything between a request head and the upstream: parse, target, framing, site, location, the
+/// app's head, in front of the body.
 #[inline(never)]
 pub fn plan_request(
     input: &mut Buf,
@@ -43,7 +44,8 @@ pub fn plan_request(
     plan::plan(input, head_len, context, request, scratch).ok()
 }
 
-/// Everything between an answer head and the client: parse, framing, rewrite with HSTS, in front of the body.
+/// Everything between an answer head and the client: parse, framing, rewrite with HSTS, in front of
+/// the body.
 #[inline(never)]
 pub fn translate_answer(buf: &mut Buf, head_len: usize, hsts: &[u8], scratch: &mut Vec<u8>) {
     scratch.clear();

@@ -92,7 +92,8 @@ impl Link {
         Ok(())
     }
 
-    /// Receives once and hands the plaintext on. `scratch` is memory that any link may use meanwhile.
+    /// Receives once and hands the plaintext on. `scratch` is memory that any link may use
+    /// meanwhile.
     pub(crate) fn receive(
         &mut self,
         scratch: &mut [u8],

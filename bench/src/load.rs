@@ -18,8 +18,20 @@ use crate::talk::{Next, Stats, Step, Talk, Work};
 pub(crate) struct Plan {
     pub(crate) to: SocketAddr,
     pub(crate) tls: Tls,
+    /// At one time.
     pub(crate) connections: usize,
     pub(crate) work: Work,
+    pub(crate) pace: Pace,
+}
+
+/// When the next thing is said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    /// As soon as the last one is answered.
+    Eager,
+    /// So many requests, messages or connections a second in all, whatever the answers do. One that
+    /// falls due while everybody still waits for an answer is left out.
+    Steady(f64),
 }
 
 /// How connections begin.
@@ -43,6 +55,8 @@ pub(crate) struct Load {
     unopened: usize,
     /// Connections without an answer so far.
     pending: usize,
+    /// Places between two arrivals.
+    resting: Vec<usize>,
     /// Places that have had what they were opened for.
     ready: usize,
     stats: Stats,
@@ -61,16 +75,48 @@ struct Place {
 enum Timer {
     Message(u64),
     Open(usize),
+    /// A connection comes because it is time, not because another one went.
+    Arrival,
+}
+
+impl Plan {
+    /// The time between two connections, where it is they that come at a pace.
+    fn arrivals(&self) -> Option<Duration> {
+        match (self.pace, &self.work) {
+            (Pace::Steady(rate), Work::Get { one_each: true, .. }) => {
+                Some(Duration::from_secs_f64(1.0 / rate))
+            }
+            _ => None,
+        }
+    }
+
+    /// The time between two things said on one connection, where it is they that come at a pace.
+    fn beat(&self) -> Option<Duration> {
+        match (self.pace, &self.work) {
+            (_, Work::Sessions { .. }) => Some(MESSAGE_EVERY),
+            (Pace::Steady(rate), _) if self.arrivals().is_none() => {
+                Some(Duration::from_secs_f64(self.connections as f64 / rate))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Load {
     pub(crate) fn new(plan: Plan) -> io::Result<Self> {
+        let (mut timers, mut places) = (BinaryHeap::new(), Vec::new());
+        let arrivals = plan.arrivals().is_some();
+        if arrivals {
+            timers.push(Reverse((Instant::now(), Timer::Arrival)));
+            places.resize_with(plan.connections, Place::default);
+        }
         Ok(Self {
             poll: Poll::new()?,
             talks: Slots::default(),
-            timers: BinaryHeap::new(),
-            places: Vec::new(),
-            unopened: plan.connections,
+            timers,
+            resting: (0..places.len()).collect(),
+            places,
+            unopened: if arrivals { 0 } else { plan.connections },
             pending: 0,
             ready: 0,
             stats: Stats::default(),
@@ -161,7 +207,8 @@ impl Load {
         let opened = Link::connect(self.plan.to, config.as_ref()).and_then(|link| {
             let key = self.talks.reserve();
             self.poll.add(link.socket(), key)?;
-            Ok((key, Talk::begin(link, slot, step, &self.plan.work)?))
+            let paced = self.plan.beat().is_some();
+            Ok((key, Talk::begin(link, slot, step, paced, &self.plan.work)?))
         });
         match opened {
             Ok((key, talk)) => self.talks.put(key, talk),
@@ -202,8 +249,13 @@ impl Load {
         }
         match result {
             Ok(Next::Stay) => {
-                if !websocket && talk.step == Step::Live {
-                    self.go_live(key, &mut talk);
+                match self.plan.work {
+                    Work::Sessions { life } if !websocket && talk.step == Step::Live => {
+                        self.go_live(key, &mut talk, life);
+                    }
+                    Work::Sessions { .. } => {}
+                    _ if fresh && talk.established => self.begin_beat(key, &talk),
+                    _ => {}
                 }
                 self.is_ready(&talk);
                 self.talks.put(key, talk);
@@ -229,7 +281,11 @@ impl Load {
         let slot = talk.slot;
         self.talks.retire(key);
         talk.link.close();
-        self.open(slot, step);
+        if self.plan.arrivals().is_some() {
+            self.resting.push(slot);
+        } else {
+            self.open(slot, step);
+        }
     }
 
     fn is_ready(&mut self, talk: &Talk) {
@@ -241,16 +297,20 @@ impl Load {
         }
     }
 
-    /// A session's WebSocket stands: messages from now on, in every place at another part of the second.
-    fn go_live(&mut self, key: u64, talk: &mut Talk) {
-        let Work::Sessions { life } = self.plan.work else { return };
-        let now = Instant::now();
+    /// A session's WebSocket stands: messages from now on.
+    fn go_live(&mut self, key: u64, talk: &mut Talk, life: Duration) {
         // The first generation ends one by one.
         let first = !self.places[talk.slot].ready;
         let part = (talk.slot + 1) as f64 / self.plan.connections as f64;
-        talk.until = now + if first { life.mul_f64(part) } else { life };
-        let begin = Duration::from_millis((talk.slot as u64 * 37) % 1000);
-        self.timers.push(Reverse((now + begin, Timer::Message(key))));
+        talk.until = Some(Instant::now() + if first { life.mul_f64(part) } else { life });
+        self.begin_beat(key, talk);
+    }
+
+    /// In every place at another part of the time between two beats.
+    fn begin_beat(&mut self, key: u64, talk: &Talk) {
+        let Some(beat) = self.plan.beat() else { return };
+        let part = (talk.slot as f64 * 0.037).fract();
+        self.timers.push(Reverse((Instant::now() + beat.mul_f64(part), Timer::Message(key))));
     }
 
     fn on_timers(&mut self) {
@@ -262,25 +322,39 @@ impl Load {
             self.timers.pop();
             match timer {
                 Timer::Open(slot) => self.open(slot, self.first_step()),
-                Timer::Message(key) => {
-                    let Some(mut talk) = self.talks.take(key) else { continue };
-                    if now >= talk.until {
-                        self.replace(key, talk, Step::Asset(0));
-                        continue;
+                Timer::Message(key) => self.on_beat(key, due, now),
+                Timer::Arrival => {
+                    if let Some(slot) = self.resting.pop() {
+                        self.open(slot, self.first_step());
                     }
-                    // A message is not sent before the last one was answered; a failure shows as an event.
-                    if !talk.is_waiting() {
-                        let _ = talk.say(&self.plan.work);
-                    }
-                    self.talks.put(key, talk);
-                    self.timers.push(Reverse((due + MESSAGE_EVERY, Timer::Message(key))));
+                    let next = self.plan.arrivals().unwrap_or(MESSAGE_EVERY);
+                    self.timers.push(Reverse((due + next, Timer::Arrival)));
                 }
             }
         }
     }
 
+    fn on_beat(&mut self, key: u64, due: Instant, now: Instant) {
+        let Some(mut talk) = self.talks.take(key) else { return };
+        if talk.until.is_some_and(|until| now >= until) {
+            self.replace(key, talk, Step::Asset(0));
+            return;
+        }
+        // Nothing is said before the last thing was answered; a failure shows as an event.
+        if !talk.is_waiting() {
+            let _ = talk.say(&self.plan.work);
+        }
+        self.talks.put(key, talk);
+        let beat = self.plan.beat().unwrap_or(MESSAGE_EVERY);
+        self.timers.push(Reverse((due + beat, Timer::Message(key))));
+    }
+
     fn fail(&mut self, slot: usize, why: String) {
         self.complaint = Some(why);
+        if self.plan.arrivals().is_some() {
+            self.resting.push(slot);
+            return;
+        }
         self.timers.push(Reverse((Instant::now() + REOPEN_AFTER, Timer::Open(slot))));
     }
 }

@@ -7,12 +7,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Which core does what. The proxy has one to itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cores {
     pub(crate) proxy: usize,
     pub(crate) load: usize,
     /// The load's core again where there are only two.
     pub(crate) upstream: usize,
+    /// Of a proxy's second worker: one to itself from four on, or the load's.
+    pub(crate) second: usize,
+    /// Those that nobody has.
+    pub(crate) spare: Vec<usize>,
     pub(crate) count: usize,
 }
 
@@ -20,18 +24,29 @@ impl Cores {
     pub(crate) fn find() -> Result<Self, String> {
         let set = sched_getaffinity(None).map_err(|error| format!("sched_getaffinity: {error}"))?;
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
-        match cores[..] {
-            [] | [_] => Err("one core only: proxy and load need a core each".to_owned()),
-            [proxy, load] => Ok(Self { proxy, load, upstream: load, count: 2 }),
-            [proxy, load, upstream, ..] => Ok(Self { proxy, load, upstream, count: cores.len() }),
-        }
+        Self::among(&cores).ok_or("one core only: proxy and load need a core each".to_owned())
+    }
+
+    fn among(cores: &[usize]) -> Option<Self> {
+        let [proxy, load, rest @ ..] = cores else { return None };
+        let upstream = rest.first().unwrap_or(load);
+        let second = rest.get(1).unwrap_or(load);
+        let spare = rest.get(2..).unwrap_or_default().to_vec();
+        Some(Self {
+            proxy: *proxy,
+            load: *load,
+            upstream: *upstream,
+            second: *second,
+            spare,
+            count: cores.len(),
+        })
     }
 }
 
-/// Binds this thread, and every process it starts from now on, to `core`.
-pub(crate) fn pin(core: usize) -> io::Result<()> {
+/// Binds this thread, and every process it starts from now on, to `cores`.
+pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|core| set.set(*core));
     Ok(sched_setaffinity(None, &set)?)
 }
 
@@ -64,4 +79,21 @@ pub(crate) fn describe(cores: &Cores) -> String {
         kernel.trim(),
         find("/etc/os-release", "PRETTY_NAME"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_shared_only_where_there_are_too_few() {
+        let roles = |cores: &[usize]| {
+            let cores = Cores::among(cores)?;
+            Some(([cores.proxy, cores.load, cores.upstream, cores.second], cores.spare))
+        };
+        assert_eq!(roles(&[3]), None);
+        assert_eq!(roles(&[3, 5]), Some(([3, 5, 5, 5], vec![])));
+        assert_eq!(roles(&[0, 1, 2]), Some(([0, 1, 2, 1], vec![])));
+        assert_eq!(roles(&[0, 1, 2, 3, 4, 5]), Some(([0, 1, 2, 3], vec![4, 5])));
+    }
 }

@@ -1,7 +1,9 @@
 //! The benches: side by side with other proxies, and instruction counts.
 #![allow(clippy::print_stdout, reason = "a bench speaks to whoever runs it")]
 
+mod address;
 mod cases;
+mod changes;
 mod chart;
 mod compare;
 mod configs;
@@ -18,16 +20,22 @@ mod poll;
 mod process;
 mod repeat;
 mod report;
+mod root;
+mod scaling;
+mod spread;
 mod talk;
+mod targets;
 mod upstream;
 mod whole;
 mod wire;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::address::Address;
 use crate::compare::CompareArgs;
 use crate::counts::CountsArgs;
 
@@ -55,11 +63,16 @@ enum Command {
     Floor {
         #[arg(long)]
         listen: SocketAddr,
+        /// ADDRESS:PORT or unix:/path
         #[arg(long)]
-        to: SocketAddr,
+        to: Address,
     },
     /// Run as the app behind the proxies; prints its address
-    Upstream,
+    Upstream {
+        /// A path to listen at, too
+        #[arg(long)]
+        unix: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,7 +81,7 @@ fn main() -> ExitCode {
         Command::Counts(args) => counts::run(&args),
         Command::Repeat { name, times } => repeat::run(&name, times),
         Command::Floor { listen, to } => floor::run(listen, to).map_err(|error| error.to_string()),
-        Command::Upstream => serve().map_err(|error| error.to_string()),
+        Command::Upstream { unix } => serve(&unix).map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,8 +92,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve() -> std::io::Result<()> {
-    let (listener, address) = upstream::bind()?;
+fn serve(unix: &Path) -> std::io::Result<()> {
+    let (listeners, address) = upstream::bind(unix)?;
     println!("{address}");
-    upstream::run(&listener)
+    upstream::run(&listeners)
 }

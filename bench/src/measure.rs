@@ -1,14 +1,18 @@
 //! One case on one peer for one round.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cases::{Case, SESSIONS, Shape};
+use crate::histogram::Histogram;
 use crate::load::Load;
 use crate::peers::Peer;
 use crate::talk::Stats;
 
-/// Numbers by name. `cost` is what peers are compared by: microseconds of CPU time per unit, or kB per connection.
+/// Numbers by name. `cost` is what peers are compared by: microseconds of CPU time per unit, or kB
+/// per connection.
 pub(crate) type Metrics = BTreeMap<&'static str, f64>;
 
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub(crate) fn measure(
     let mut metrics = match case.kind {
         Shape::Idle => idle_ones(&mut load, peer, idle, time)?,
         Shape::Swap | Shape::Reload => change(case, &mut load, peer, time)?,
+        Shape::EchoUnderHandshakes => under_handshakes(&mut load, peer, time)?,
         _ => {
             let window = Window::run(&mut load, peer, time)?;
             window.metrics(units(case.kind, &window.stats, window.wall))
@@ -62,7 +67,12 @@ fn warm_up(shape: Shape) -> Duration {
 
 fn units(shape: Shape, stats: &Stats, wall: Duration) -> f64 {
     match shape {
-        Shape::Redirect | Shape::Get { .. } | Shape::Handshake { .. } => stats.exchanges as f64,
+        Shape::Redirect
+        | Shape::Get { .. }
+        | Shape::GetUnix { .. }
+        | Shape::Handshake { .. }
+        | Shape::Scaling => stats.exchanges as f64,
+        Shape::EchoUnderHandshakes => wall.as_secs_f64(),
         Shape::Download => stats.bytes_in as f64 / 1e6,
         Shape::Upload => stats.bytes_out as f64 / 1e6,
         Shape::Echo { .. } => stats.messages as f64,
@@ -73,14 +83,14 @@ fn units(shape: Shape, stats: &Stats, wall: Duration) -> f64 {
 
 /// What a stretch of time held.
 #[derive(Debug)]
-struct Window {
-    stats: Stats,
+pub(crate) struct Window {
+    pub(crate) stats: Stats,
     cpu_ns: u64,
-    wall: Duration,
+    pub(crate) wall: Duration,
 }
 
 impl Window {
-    fn run(load: &mut Load, peer: &Peer, time: Duration) -> Result<Self, String> {
+    pub(crate) fn run(load: &mut Load, peer: &Peer, time: Duration) -> Result<Self, String> {
         load.take_stats();
         let (begun, before) = (Instant::now(), peer.cpu_ns());
         load.run_for(time)?;
@@ -88,7 +98,7 @@ impl Window {
         Ok(Self { stats: load.take_stats(), cpu_ns: after.saturating_sub(before), wall })
     }
 
-    fn metrics(&self, units: f64) -> Metrics {
+    pub(crate) fn metrics(&self, units: f64) -> Metrics {
         let stats = &self.stats;
         let mut metrics = Metrics::from([
             ("cost", self.cpu_ns as f64 / 1000.0 / units),
@@ -108,7 +118,44 @@ impl Window {
     }
 }
 
-/// Memory by difference between N and 2N connections, so that what a peer has anyway does not count.
+/// A steady echo alone, and then while others shake hands.
+fn under_handshakes(load: &mut Load, peer: &Peer, time: Duration) -> Result<Metrics, String> {
+    let quiet = Window::run(load, peer, time)?;
+    let end = AtomicBool::new(false);
+    let (window, newcomers) = thread::scope(|scope| {
+        let newcomers = scope.spawn(|| shake_hands(peer, &end));
+        let window = load.run_for(warm_up(Shape::EchoUnderHandshakes));
+        let window = window.and_then(|()| Window::run(load, peer, time));
+        end.store(true, Ordering::Relaxed);
+        (window, newcomers.join().expect("a load does not panic"))
+    });
+    let (window, (rate, failed)) = (window?, newcomers?);
+    let mut metrics = window.metrics(units(Shape::EchoUnderHandshakes, &window.stats, window.wall));
+    let quantiles = [("p50_quiet_us", 0.5), ("p99_quiet_us", 0.99), ("p999_quiet_us", 0.999)];
+    for (name, share) in quantiles {
+        metrics.extend(quiet.stats.latency.quantile_us(share).map(|us| (name, us)));
+    }
+    let all_failed = window.stats.failed as f64 + failed;
+    metrics.extend([("handshakes_per_s", rate), ("failed", all_failed)]);
+    Ok(metrics)
+}
+
+/// Until told to end; returns full handshakes a second, and failures.
+fn shake_hands(peer: &Peer, end: &AtomicBool) -> Result<(f64, f64), String> {
+    // The echo's own load comes first, so that what is measured is not the load's wait for itself.
+    // Where it is refused, the echo of every peer waits a little longer.
+    let _ = rustix::process::nice(19);
+    let mut load = Load::new(Case::newcomers(peer)).map_err(|error| format!("load: {error}"))?;
+    let begun = Instant::now();
+    while !end.load(Ordering::Relaxed) {
+        load.run_for(Duration::from_millis(20))?;
+    }
+    let stats = load.take_stats();
+    Ok((stats.handshakes as f64 / begun.elapsed().as_secs_f64(), stats.failed as f64))
+}
+
+/// Memory by difference between N and 2N connections, so that what a peer has anyway does not
+/// count.
 fn idle_ones(load: &mut Load, peer: &Peer, idle: usize, time: Duration) -> Result<Metrics, String> {
     load.run_for(IDLE_SETTLE)?;
     let half = peer.pss();
@@ -136,7 +183,7 @@ fn change(case: &Case, load: &mut Load, peer: &Peer, time: Duration) -> Result<M
     for _ in 0..CHANGES {
         match case.kind {
             Shape::Swap => peer.swap()?,
-            _ => peer.reload(),
+            _ => peer.reload()?,
         }
         during.push(Window::run(load, peer, time)?);
     }
@@ -146,16 +193,19 @@ fn change(case: &Case, load: &mut Load, peer: &Peer, time: Duration) -> Result<M
     }
     let after = Window::run(load, peer, time)?;
     let mut metrics = after.metrics(units(case.kind, &after.stats, after.wall));
-    let p99 = |window: &Window| window.stats.latency.quantile_us(0.99).unwrap_or(f64::NAN);
-    let worst = during.iter().map(p99).fold(0.0, f64::max);
+    let p99 = |latency: &Histogram| latency.quantile_us(0.99).unwrap_or(f64::NAN);
+    let mut latency = Histogram::default();
+    during.iter().for_each(|window| latency.merge(&window.stats.latency));
+    let (quiet, later) = (p99(&before.stats.latency), p99(&after.stats.latency));
     let sum = |count: fn(&Stats) -> u64| {
         let all = during.iter().chain([&after]);
         all.map(|window| count(&window.stats)).sum::<u64>() as f64
     };
     metrics.extend([
-        ("p99_before_us", p99(&before)),
-        ("p99_during_us", worst),
-        ("p99_after_us", p99(&after)),
+        ("p99_before_us", quiet),
+        ("p99_during_us", p99(&latency)),
+        ("p99_after_us", later),
+        ("p99_quiet_us", quiet.max(later)),
         ("failed", sum(|stats| stats.failed)),
         ("closed", sum(|stats| stats.closed)),
         ("pss_before_mb", memory as f64 / 1e6),

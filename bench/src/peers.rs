@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
-
-use crate::configs;
+use crate::address::Address;
 use crate::machine::{self, Cores};
-use crate::pki;
 use crate::process::{Running, wait_until};
+use crate::root::{self, Rooted};
+use crate::{configs, pki};
 
 /// What a peer is; how it is started and configured follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +57,15 @@ pub(crate) struct Found {
     /// "nginx", or "nginx-root" for one out of `--root`.
     pub(crate) name: String,
     pub(crate) version: String,
-    launch: Vec<String>,
+    launch: Launch,
+}
+
+#[derive(Debug, Clone)]
+enum Launch {
+    /// A program and its first arguments.
+    Here(Vec<String>),
+    /// A program of another Debian.
+    Rooted(Rooted),
 }
 
 /// A proxy that runs.
@@ -68,118 +75,176 @@ pub(crate) struct Peer {
     pub(crate) config: String,
     pub(crate) https: SocketAddr,
     pub(crate) http: SocketAddr,
-    running: Running,
-    dir: PathBuf,
-    rsa: bool,
+    pub(crate) running: Running,
+    pub(crate) dir: PathBuf,
+    pub(crate) rsa: bool,
+    pub(crate) environment: Vec<(&'static str, String)>,
+    manner: Manner,
 }
 
 /// What peers are configured from.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting<'a> {
     pub(crate) dir: &'a Path,
-    pub(crate) upstream: SocketAddr,
+    pub(crate) tcp: Address,
+    pub(crate) unix: Address,
     pub(crate) cores: Cores,
     pub(crate) open_files: u64,
     pub(crate) rsa: bool,
 }
 
+/// What differs from case to case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) upstream: Address,
+    /// A worker on each.
+    pub(crate) cores: Vec<usize>,
+}
+
+impl Setting<'_> {
+    /// One worker on the proxy's core, the upstream behind a port.
+    pub(crate) fn usual(&self) -> Manner {
+        Manner { upstream: self.tcp.clone(), cores: vec![self.cores.proxy] }
+    }
+}
+
 /// Every program there is, sheen first; and the names of those that are missing.
-pub(crate) fn find(sheen: &Path, root: Option<&Path>) -> (Vec<Found>, Vec<&'static str>) {
+///
+/// Errors: what is wrong with the folder.
+pub(crate) fn find(
+    sheen: &Path,
+    root: Option<&Path>,
+) -> Result<(Vec<Found>, Vec<&'static str>), String> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         let own = std::env::current_exe().unwrap_or_default().display().to_string();
-        let launch = match kind {
+        let here = match kind {
             Kind::Sheen => Some(vec![sheen.display().to_string()]),
             Kind::Floor => Some(vec![own, "floor".to_owned()]),
-            _ => program(Path::new("/"), kind.word()).map(|path| vec![path]),
+            _ => root::program(Path::new("/"), kind.word())
+                .map(|path| vec![path.display().to_string()]),
         };
-        match launch {
-            Some(launch) => found.push(describe(kind, kind.word().to_owned(), launch)),
+        let name = kind.word().to_owned();
+        match here {
+            Some(launch) => found.push(Found::new(kind, name, Launch::Here(launch))),
             None => missing.push(kind.word()),
         }
-        let there = root.and_then(|root| launch_in(root, kind));
-        found.extend(there.map(|launch| describe(kind, format!("{}-root", kind.word()), launch)));
+        if let Some(root) = root.filter(|_| !matches!(kind, Kind::Sheen | Kind::Floor)) {
+            let there = Rooted::find(root, kind.word())?.map(Launch::Rooted);
+            let name = format!("{}-root", kind.word());
+            found.extend(there.map(|launch| Found::new(kind, name, launch)));
+        }
     }
-    (found, missing)
+    Ok((found, missing))
 }
 
-pub(crate) fn other_sheen(path: &Path) -> Found {
-    let path = path.canonicalize().unwrap_or(path.to_owned());
-    describe(Kind::Sheen, "sheen-other".to_owned(), vec![path.display().to_string()])
+pub(crate) fn other_sheen(path: &Path) -> Result<Found, String> {
+    let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    let launch = Launch::Here(vec![path.display().to_string()]);
+    Ok(Found::new(Kind::Sheen, OTHER.to_owned(), launch))
 }
 
-/// A program of another Debian, run with the loader and the libraries it was built for.
-fn launch_in(root: &Path, kind: Kind) -> Option<Vec<String>> {
-    if matches!(kind, Kind::Sheen | Kind::Floor) {
-        return None;
+impl Found {
+    fn new(kind: Kind, name: String, launch: Launch) -> Self {
+        let mut found = Self { kind, name, version: "-".to_owned(), launch };
+        if kind != Kind::Floor {
+            found.version = found.ask_version().unwrap_or_else(|error| error);
+        }
+        found
     }
-    let path = program(root, kind.word())?;
-    let loader = ["lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1"];
-    let loader = loader.iter().map(|name| root.join(name)).find(|path| path.exists())?;
-    let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
-    let libraries = ["usr/lib", "lib"].map(|dir| root.join(dir).join(&triple));
-    let libraries = libraries.map(|dir| dir.display().to_string()).join(":");
-    let loader = loader.display().to_string();
-    Some(vec![loader, "--library-path".to_owned(), libraries, path])
-}
 
-fn program(root: &Path, word: &str) -> Option<String> {
-    let dirs = ["usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin"];
-    let mut paths = dirs.iter().map(|dir| root.join(dir).join(word));
-    paths.find(|path| path.exists()).map(|path| path.display().to_string())
-}
+    /// The first line that it says about itself.
+    fn ask_version(&self) -> Result<String, String> {
+        let flag = match self.kind {
+            Kind::Caddy => "version",
+            Kind::Hitch => "--version",
+            Kind::Sheen | Kind::Nginx | Kind::Haproxy | Kind::H2o | Kind::Floor => "-v",
+        };
+        let mut command = match &self.launch {
+            Launch::Here(words) => command_of(words),
+            Launch::Rooted(rooted) => rooted.command(),
+        };
+        let output = command.arg(flag).output().map_err(|error| error.to_string())?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok(text.lines().find(|line| !line.trim().is_empty()).unwrap_or("?").to_owned())
+    }
 
-fn describe(kind: Kind, name: String, launch: Vec<String>) -> Found {
-    let flag: &[&str] = match kind {
-        Kind::Caddy => &["version"],
-        Kind::Hitch => &["--version"],
-        Kind::Floor => return Found { kind, name, version: "-".to_owned(), launch },
-        Kind::Sheen | Kind::Nginx | Kind::Haproxy | Kind::H2o => &["-v"],
-    };
-    let output = Command::new(&launch[0]).args(&launch[1..]).args(flag).output();
-    let version = output.map_or_else(
-        |error| error.to_string(),
-        |output| {
-            let text = [output.stdout, output.stderr].concat();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            text.lines().find(|line| !line.trim().is_empty()).unwrap_or("?").to_owned()
-        },
-    );
-    Found { kind, name, version, launch }
+    /// What starts it; `dir` is the folder of its own that it may need for that.
+    pub(crate) fn command(&self, dir: &Path) -> Result<Command, String> {
+        match &self.launch {
+            Launch::Here(words) => Ok(command_of(words)),
+            Launch::Rooted(rooted) => {
+                let mut command = Command::new(rooted.script(dir)?);
+                command.envs(rooted.environment());
+                Ok(command)
+            }
+        }
+    }
 }
 
 impl Peer {
-    /// Starts it on its core with ports of its own.
+    /// Starts it on its cores with ports of its own.
     ///
     /// Errors: it does not listen in time, with what it said.
-    pub(crate) fn start(found: &Found, setting: &Setting<'_>) -> Result<Self, String> {
+    pub(crate) fn start(
+        found: &Found,
+        setting: &Setting<'_>,
+        manner: &Manner,
+    ) -> Result<Self, String> {
         let dir = setting.dir.join(&found.name);
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let files = pki::copy(setting.dir, &dir)?;
         let (https, http) = (free_address()?, free_address()?);
-        let place = configs::Place { dir: &dir, files: &files, https, http, setting };
-        let config = configs::write(found.kind, &place)?;
-        let mut command = Command::new(&found.launch[0]);
-        command.args(&found.launch[1..]).args(&config.arguments);
-        command.envs(config.environment.iter().map(|(name, value)| (*name, value)));
+        let place = configs::Place {
+            dir: &dir,
+            files: &files,
+            https,
+            http,
+            upstream: &manner.upstream,
+            workers: manner.cores.len(),
+            open_files: setting.open_files,
+        };
+        let configured = configs::write(found.kind, &place)?;
+        let mut command = found.command(&dir)?;
+        command.args(&configured.arguments).envs(configured.environment.iter().cloned());
         let log = dir.join("output.log");
-        machine::pin(setting.cores.proxy).map_err(|error| format!("affinity: {error}"))?;
+        machine::pin(&manner.cores).map_err(|error| format!("affinity: {error}"))?;
         let running = Running::start(command, &log);
-        machine::pin(setting.cores.load).map_err(|error| format!("affinity: {error}"))?;
+        machine::pin(&[setting.cores.load]).map_err(|error| format!("affinity: {error}"))?;
         let mut running = running?;
         let listens = || TcpStream::connect(https).is_ok();
         if !wait_until(START_MAX, || running.has_ended() || listens()) || running.has_ended() {
             let said = fs::read_to_string(&log).unwrap_or_default();
             return Err(format!("does not start: {}", said.trim()));
         }
-        let (found, config, rsa) = (found.clone(), config.text, setting.rsa);
-        Ok(Self { found, config, https, http, running, dir, rsa })
+        Ok(Self {
+            found: found.clone(),
+            config: configured.text,
+            https,
+            http,
+            running,
+            dir,
+            rsa: setting.rsa,
+            environment: configured.environment,
+            manner: manner.clone(),
+        })
     }
 
     /// A new process in its place, on other ports.
-    pub(crate) fn restart(&mut self, setting: &Setting<'_>) -> Result<(), String> {
-        *self = Self::start(&self.found.clone(), setting)?;
+    pub(crate) fn restart(&mut self, setting: &Setting<'_>, manner: &Manner) -> Result<(), String> {
+        // Before the new one begins: it may leave by removing what the new one has made.
+        self.running.end();
+        *self = Self::start(&self.found.clone(), setting, manner)?;
         Ok(())
+    }
+
+    /// Restarts it if it runs in another manner, or not at all.
+    pub(crate) fn suit(&mut self, setting: &Setting<'_>, manner: &Manner) -> Result<(), String> {
+        if self.manner == *manner && !self.has_ended() {
+            return Ok(());
+        }
+        self.restart(setting, manner)
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
@@ -199,26 +264,18 @@ impl Peer {
         self.running.pss()
     }
 
-    /// Reads its configuration again.
-    pub(crate) fn reload(&self) {
-        self.running.signal(Signal::HUP);
-    }
-
     /// True when a new connection is shown the certificate that is on disk.
     pub(crate) fn shows_its_certificate(&self) -> Result<bool, String> {
         let shown =
             pki::shown_by(self.https).map_err(|error| format!("new connection: {error}"))?;
         Ok(shown == pki::on_disk(&self.dir)?)
     }
+}
 
-    /// Puts a new certificate in the place of the old one. sheen sees that by itself; nginx has to be told.
-    pub(crate) fn swap(&self) -> Result<(), String> {
-        pki::write(&self.dir, self.rsa)?;
-        if self.found.kind == Kind::Nginx {
-            self.reload();
-        }
-        Ok(())
-    }
+fn command_of(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 fn free_address() -> Result<SocketAddr, String> {
@@ -226,4 +283,6 @@ fn free_address() -> Result<SocketAddr, String> {
     listener.map_err(|error| format!("no free port: {error}"))
 }
 
+/// The name of another build of sheen.
+pub(crate) const OTHER: &str = "sheen-other";
 const START_MAX: Duration = Duration::from_secs(10);

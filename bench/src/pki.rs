@@ -27,7 +27,8 @@ pub(crate) struct Files {
     pub(crate) both: PathBuf,
 }
 
-/// A new key and certificate in `dir`. The files take their places by renaming, as a renewal should.
+/// A new key and certificate in `dir`. The files take their places by renaming, as a renewal
+/// should.
 pub(crate) fn write(dir: &Path, rsa: bool) -> Result<Files, String> {
     let say = |error: rcgen::Error| format!("certificate: {error}");
     let key = if rsa {
@@ -48,7 +49,8 @@ pub(crate) fn write(dir: &Path, rsa: bool) -> Result<Files, String> {
     Ok(files)
 }
 
-/// The certificate of `from` for a peer that lives in `to`: one of its own to be swapped, the same for all until then.
+/// The certificate of `from` for a peer that lives in `to`: one of its own to be swapped, the same
+/// for all until then.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<Files, String> {
     for name in ["cert.pem", "key.pem", "both.pem"] {
         let done = fs::copy(from.join(name), to.join(name));
@@ -82,8 +84,8 @@ impl Files {
     }
 }
 
-/// What the load offers: what Chrome puts first, so that every peer does the same cryptography. X25519 and
-/// AES-128-GCM; TLS 1.3, or 1.2 for those that have no more.
+/// What the load offers: what Chrome puts first, so that every peer does the same cryptography.
+/// X25519 and AES-128-GCM; TLS 1.3, or 1.2 for those that have no more.
 pub(crate) fn client(resumption: bool) -> ClientConfig {
     let mut crypto = provider::default_provider();
     crypto.kx_groups = vec![kx_group::X25519];
@@ -106,15 +108,16 @@ pub(crate) fn client(resumption: bool) -> ClientConfig {
     config
 }
 
-/// Believes every certificate: verifying would only slow the load down, and prove nothing about a proxy.
+/// Believes every certificate: verifying would only slow the load down, and prove nothing about a
+/// proxy.
 #[derive(Debug)]
 struct Anyone;
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        _: &Der<'_>,
+        _: &[Der<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
@@ -122,21 +125,11 @@ impl ServerCertVerifier for Anyone {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls12_signature(&self, _: &[u8], _: &Der<'_>, _: &Signed) -> Verified {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls13_signature(&self, _: &[u8], _: &Der<'_>, _: &Signed) -> Verified {
         Ok(HandshakeSignatureValid::assertion())
     }
 
@@ -144,6 +137,10 @@ impl ServerCertVerifier for Anyone {
         vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256]
     }
 }
+
+type Der<'a> = CertificateDer<'a>;
+type Signed = DigitallySignedStruct;
+type Verified = Result<HandshakeSignatureValid, Error>;
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const SESSIONS_KEPT: usize = 4;

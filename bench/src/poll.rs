@@ -26,8 +26,8 @@ impl Poll {
         Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(key), flags)?)
     }
 
-    /// Keys of sockets on which something happened, and whether it was more than room to write. `turn` is a list
-    /// that the caller lends and gets back filled.
+    /// Keys of sockets on which something happened, and whether it was more than room to write.
+    /// `turn` is a list that the caller lends and gets back filled.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,

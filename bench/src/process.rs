@@ -32,9 +32,31 @@ impl Running {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Waits for its end; true when it came in time and was a good one.
+    pub(crate) fn succeeds_within(&mut self, within: Duration) -> bool {
+        wait_until(within, || self.has_ended())
+            && matches!(self.child.try_wait(), Ok(Some(status)) if status.success())
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         // Fails only when it is gone already.
         let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Ends it and all its descendants, and waits until they are gone.
+    pub(crate) fn end(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        let family = descendants(self.child.id());
+        self.signal(Signal::TERM);
+        if !wait_until(GRACE, || self.has_ended()) {
+            // Its processes, from the leaves up; some may have ended meanwhile.
+            for pid in family.iter().rev().filter_map(|pid| Pid::from_raw(*pid as i32)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            let _ = self.child.wait();
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -54,18 +76,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.has_ended() {
-            return;
-        }
-        let family = descendants(self.child.id());
-        self.signal(Signal::TERM);
-        if !wait_until(GRACE, || self.has_ended()) {
-            // Its processes, from the leaves up; some may have ended meanwhile.
-            for pid in family.iter().rev().filter_map(|pid| Pid::from_raw(*pid as i32)) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-            let _ = self.child.wait();
-        }
+        self.end();
     }
 }
 
@@ -107,6 +118,14 @@ fn descendants(root: u32) -> Vec<u32> {
         next += 1;
     }
     family
+}
+
+/// True when every thread of the process waits for something.
+pub(crate) fn is_asleep(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads
+        .map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default())
+        .all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S')))
 }
 
 /// Nanoseconds on a core, all threads of the process.

@@ -2,13 +2,12 @@
 
 use std::hint::black_box;
 
-use bench::fixtures::{self, Pair, Sender};
+use bench::fixtures::{self, Pair, Planning, Sender};
 use bench::hot;
 use sheen::buf::Buf;
 use sheen::h1::head::{Table, parse_answer, parse_request};
 use sheen::limits::Limits;
-use sheen::log;
-use sheen::redirect::{Location, Redirect};
+use sheen::redirect::Redirect;
 
 /// What can be counted: a name, and the function of `hot` whose instructions they are.
 pub(crate) const FUNCTIONS: [(&str, &str); 12] = [
@@ -44,13 +43,7 @@ pub(crate) fn run(name: &str, times: u64) -> Result<(), String> {
         "rewrite_answer" | "translate_answer" => answer(times, name == "rewrite_answer"),
         "redirect_parts" => {
             let redirect = Redirect::new(443);
-            let location = Location {
-                permanent_redirect: false,
-                host: b"bench.example",
-                target: b"/app/?language=en",
-                keep_alive: true,
-            };
-            again(times, || hot::redirect_parts(&redirect, &location));
+            again(times, || hot::redirect_parts(&redirect, black_box(&fixtures::LOCATION)));
         }
         "select_1" => select(times, 1),
         "select_10000" => select(times, 10_000),
@@ -69,16 +62,8 @@ fn again<R>(times: u64, mut call: impl FnMut() -> R) {
 fn plan(times: u64, tls: bool) {
     let snapshot = fixtures::snapshot();
     let context = fixtures::context(&snapshot, tls);
-    let (mut input, mut scratch) = (Buf::new(), Vec::new());
-    let mut request = log::Request::default();
-    again(times, || {
-        input.clear();
-        scratch.clear();
-        input.extend(fixtures::REQUEST);
-        let head = fixtures::REQUEST.len();
-        let plan = hot::plan_request(&mut input, head, &context, &mut request, &mut scratch);
-        assert!(plan.is_some());
-    });
+    let mut planning = Planning::default();
+    again(times, || assert!(planning.again(&context).is_some()));
 }
 
 fn answer(times: u64, rewrite_alone: bool) {
@@ -100,7 +85,8 @@ fn answer(times: u64, rewrite_alone: bool) {
 
 fn select(times: u64, names: usize) {
     let set = fixtures::set(names);
-    // The hash is seeded anew in every process; the number of names looked at along the way is not the same each time.
+    // The hash is seeded anew in every process: how many names are looked at on the way is not the
+    // same each time.
     again(times, || {
         assert!(hot::select_certificate(&set, fixtures::NAME, fixtures::SCHEMES));
     });

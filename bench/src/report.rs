@@ -1,6 +1,5 @@
 //! What came out: on the terminal, as JSON, as Markdown, and in bench/README.md.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -9,53 +8,12 @@ use serde_json::{Value, json};
 
 use crate::cases::{CASES, Case, Shape};
 use crate::chart;
-use crate::compare::{Outcome, Rounds, is_baseline};
+use crate::compare::Outcome;
+use crate::peers::{Kind, OTHER};
+use crate::spread::{Results, Versus, ratios, to_nginx};
+use crate::targets::{TARGETS, Target};
 
-/// Several rounds of one number.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-}
-
-impl Rounds {
-    pub(crate) fn spread(&self, metric: &str) -> Option<Spread> {
-        let mut values: Vec<f64> =
-            self.samples.iter().filter_map(|sample| sample.get(metric).copied()).collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        Some(Spread { median, min, max })
-    }
-
-    fn median(&self, metric: &str) -> Option<f64> {
-        self.spread(metric).map(|spread| spread.median)
-    }
-}
-
-/// The median of ratios within each round: what disturbs a round disturbs both.
-pub(crate) fn ratio(results: &BTreeMap<String, Rounds>, name: &str) -> Option<f64> {
-    let base = results.iter().find(|(name, _)| is_baseline(name))?.1;
-    let own = results.get(name)?;
-    if own.samples.len() != base.samples.len() {
-        return Some(own.median("cost")? / base.median("cost")?);
-    }
-    let pairs = own.samples.iter().zip(&base.samples);
-    let ratios = pairs.filter_map(|(own, base)| {
-        let ratio = own.get("cost")? / base.get("cost")?;
-        Some([("ratio", ratio)].into_iter().collect())
-    });
-    let rounds = Rounds { samples: ratios.collect(), ..Rounds::default() };
-    rounds.median("ratio")
-}
-
-pub(crate) fn print_case(case: &Case, results: &BTreeMap<String, Rounds>) {
+pub(crate) fn print_case(case: &Case, results: &Results) {
     println!("\n{} ({})", case.title, case.word);
     for row in rows(case, results) {
         println!("  {}", row.join("  "));
@@ -72,7 +30,7 @@ fn distinct(complaints: &[String]) -> std::collections::BTreeSet<&str> {
 }
 
 /// The table of one case, its heading first, padded.
-fn rows(case: &Case, results: &BTreeMap<String, Rounds>) -> Vec<Vec<String>> {
+fn rows(case: &Case, results: &Results) -> Vec<Vec<String>> {
     let cost = match case.kind {
         Shape::Idle => "kB each".to_owned(),
         _ => format!("CPU us/{}", case.unit),
@@ -88,7 +46,7 @@ fn rows(case: &Case, results: &BTreeMap<String, Rounds>) -> Vec<Vec<String>> {
             name.to_owned(),
             short(cost.median),
             format!("{}-{}", short(cost.min), short(cost.max)),
-            ratio(results, name).map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+            to_nginx(results, name).map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
         ];
         let values = columns.iter().map(|(metric, _)| rounds.median(metric));
         row.extend(values.map(|value| value.map_or("-".to_owned(), short)));
@@ -115,6 +73,27 @@ fn columns(shape: Shape) -> &'static [(&'static str, &'static str)] {
             ("pss_before_mb", "MB before"),
             ("pss_during_mb", "MB after"),
         ],
+        Shape::EchoUnderHandshakes => &[
+            ("handshakes_per_s", "handshakes/s"),
+            ("p50_quiet_us", "p50 alone"),
+            ("p50_us", "p50"),
+            ("p99_quiet_us", "p99 alone"),
+            ("p99_us", "p99"),
+            ("p999_quiet_us", "p99.9 alone"),
+            ("p999_us", "p99.9"),
+            ("busy_percent", "core busy %"),
+            ("failed", "failed"),
+        ],
+        Shape::Scaling => &[
+            ("gain", "gain"),
+            ("cost_one", "alone"),
+            ("cost_other", "on the other core"),
+            ("rate", "per second"),
+            ("most_one", "most of 1"),
+            ("most_two", "most of 2"),
+            ("most_gain", "gain of most"),
+            ("failed", "failed"),
+        ],
         _ => &[
             ("rate", "per second"),
             ("p50_us", "p50 us"),
@@ -139,10 +118,10 @@ fn pad(table: &mut [Vec<String>]) {
 }
 
 /// Names in the order of the peers: sheen, nginx, the others, the floor.
-pub(crate) fn ordered(results: &BTreeMap<String, Rounds>) -> Vec<&str> {
+pub(crate) fn ordered(results: &Results) -> Vec<&str> {
     let rank = |name: &str| match name {
         "sheen" => 0,
-        "sheen-other" => 1,
+        OTHER => 1,
         "nginx" => 2,
         "floor" => 4,
         _ => 3,
@@ -150,6 +129,58 @@ pub(crate) fn ordered(results: &BTreeMap<String, Rounds>) -> Vec<&str> {
     let mut names: Vec<&str> = results.keys().map(String::as_str).collect();
     names.sort_by_key(|name| (rank(name), *name));
     names
+}
+
+/// What all cases come to: targets, and one build against the other.
+pub(crate) fn print_end(outcome: &Outcome) {
+    for (title, table) in [("targets", targets(outcome)), (VERSUS, versus(outcome))] {
+        if table.len() > 1 {
+            println!("\n{title}");
+            table.iter().for_each(|row| println!("  {}", row.join("  ").trim_end()));
+        }
+    }
+}
+
+/// Every target of the cases that were measured, its heading first.
+fn targets(outcome: &Outcome) -> Vec<Vec<String>> {
+    let heading = ["case", "target", "found (smallest-largest)", "reached", "why not"];
+    let mut table = vec![heading.map(str::to_owned).to_vec()];
+    for target in &TARGETS {
+        let case = outcome.results.iter().find(|(case, _)| case.word == target.case);
+        let Some(found) = case.and_then(|(_, results)| target.judge(results)) else { continue };
+        table.push(vec![
+            target.case.to_owned(),
+            target.wanted.words(),
+            found.value,
+            if found.reached { "yes" } else { "NO" }.to_owned(),
+            if found.reached { "" } else { target.reason }.to_owned(),
+        ]);
+    }
+    pad(&mut table);
+    table
+}
+
+/// This build against the other one, its heading first; nothing more where there is no other.
+fn versus(outcome: &Outcome) -> Vec<Vec<String>> {
+    let heading = ["case", "what", "ratio", "from-to", "sure", "verdict"];
+    let mut table = vec![heading.map(str::to_owned).to_vec()];
+    for (case, results) in &outcome.results {
+        let cost = if case.kind == Shape::Idle { "memory" } else { "CPU" };
+        for (metric, what) in [("cost", cost), ("p50_us", "p50"), ("p99_us", "p99")] {
+            let ratios = ratios(results, Kind::Sheen.word(), OTHER, metric);
+            let Some(versus) = Versus::of(&ratios) else { continue };
+            table.push(vec![
+                case.word.to_owned(),
+                what.to_owned(),
+                format!("{:.3}", versus.median),
+                format!("{:.3}-{:.3}", versus.low, versus.high),
+                format!("{:.0} %", versus.confidence * 100.0),
+                versus.verdict().words().to_owned(),
+            ]);
+        }
+    }
+    pad(&mut table);
+    table
 }
 
 /// Three digits that count.
@@ -182,16 +213,32 @@ fn to_json(outcome: &Outcome) -> Value {
             let value = json!({
                 "rounds": rounds.samples,
                 "median_cost": rounds.median("cost"),
-                "ratio_to_nginx": ratio(results, name),
+                "ratio_to_nginx": to_nginx(results, name),
                 "tls": rounds.version,
                 "complaints": rounds.complaints,
             });
             (name.clone(), value)
         });
         let peers: serde_json::Map<String, Value> = peers.collect();
+        let judged: Vec<Value> = Target::of(case.word)
+            .filter_map(|target| {
+                let found = target.judge(results)?;
+                let wanted = target.wanted.words();
+                Some(json!({ "wanted": wanted, "found": found.value, "reached": found.reached }))
+            })
+            .collect();
+        let ratios = ratios(results, Kind::Sheen.word(), OTHER, "cost");
+        let versus = Versus::of(&ratios).map(|versus| {
+            let Versus { median, low, high, confidence } = versus;
+            let verdict = versus.verdict().words();
+            json!({
+                "median": median, "low": low, "high": high, "confidence": confidence,
+                "verdict": verdict,
+            })
+        });
         json!({
             "case": case.word, "title": case.title, "unit": case.unit,
-            "target": case.target, "peers": peers,
+            "targets": judged, "sheen_to_other": versus, "peers": peers,
         })
     });
     let peers = outcome.peers.iter().map(|(found, config)| {
@@ -253,37 +300,41 @@ fn conditions(outcome: &Outcome) -> String {
     text
 }
 
-/// One line for each case: CPU time to nginx's, everybody's, and whether sheen's target is reached.
+/// One line for each case: CPU time to nginx's, everybody's; then the targets.
 fn summary(outcome: &Outcome) -> String {
-    let names: Vec<&str> = outcome.peers.iter().map(|(found, _)| found.name.as_str()).collect();
-    let mut heading = vec!["case".to_owned(), "target".to_owned(), "reached".to_owned()];
+    let mut heading = vec!["case".to_owned()];
     heading.extend(outcome.peers.iter().map(|(found, _)| match found.kind.remark() {
         "" => found.name.clone(),
         remark => format!("{} ({remark})", found.name),
     }));
     let mut table = vec![heading];
     for (case, results) in &outcome.results {
-        let value = |name: &str| match case.kind {
-            Shape::Idle => results.get(name)?.median("cost"),
-            _ => ratio(results, name),
-        };
-        let reached = case.target.zip(value("sheen")).map(|(target, value)| value <= target);
-        let unit = if case.kind == Shape::Idle { " kB" } else { "" };
-        let mut row = vec![
-            case.title.to_owned(),
-            case.target.map_or("-".to_owned(), |target| format!("{target:.2}{unit}")),
-            reached.map_or("-", |reached| if reached { "yes" } else { "no" }).to_owned(),
-        ];
-        row.extend(
-            names.iter().map(|name| {
-                value(name).map_or("-".to_owned(), |value| format!("{value:.2}{unit}"))
-            }),
-        );
+        let mut row = vec![case.title.to_owned()];
+        row.extend(outcome.peers.iter().map(|(found, _)| cell(case, results, &found.name)));
         table.push(row);
     }
     pad(&mut table);
-    let intro = "CPU time of the proxy per unit of work, nginx = 1.00; memory in kB.\n\n";
-    intro.to_owned() + &markdown_table(&table)
+    let mut text = format!(
+        "CPU time of the proxy per unit of work, nginx = 1.00; memory in kB; of `scaling`, what two \
+         workers do for one.\n\n{}\nTargets:\n\n{}",
+        markdown_table(&table),
+        markdown_table(&targets(outcome)),
+    );
+    let versus = versus(outcome);
+    if versus.len() > 1 {
+        let _ = write!(text, "\n{VERSUS}:\n\n{}", markdown_table(&versus));
+    }
+    text
+}
+
+fn cell(case: &Case, results: &Results, name: &str) -> String {
+    let own = |metric| results.get(name).and_then(|rounds| rounds.median(metric));
+    let value = match case.kind {
+        Shape::Idle => own("cost").map(|value| format!("{value:.2} kB")),
+        Shape::Scaling => own("gain").map(|value| format!("{value:.2}")),
+        _ => to_nginx(results, name).map(|value| format!("{value:.2}")),
+    };
+    value.unwrap_or("-".to_owned())
 }
 
 fn markdown_table(rows: &[Vec<String>]) -> String {
@@ -330,5 +381,6 @@ pub(crate) fn write_readme(outcome: &Outcome) -> Result<(), String> {
     fs::write(&file, format!("{before}{BEGIN}\n{table}{END}{after}")).map_err(say)
 }
 
+const VERSUS: &str = "sheen to sheen-other";
 const BEGIN: &str = "<!-- results -->";
 const END: &str = "<!-- end of results -->";

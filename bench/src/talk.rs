@@ -27,7 +27,8 @@ pub(crate) enum Work {
     },
     /// A WebSocket on which nothing is said.
     Idle,
-    /// What a Shiny user's browser does: page, assets, WebSocket, a message a second each way; a new user after `life`.
+    /// What a Shiny user's browser does: page, assets, WebSocket, a message a second each way; a
+    /// new user after `life`.
     Sessions {
         life: Duration,
     },
@@ -81,7 +82,9 @@ pub(crate) struct Talk {
     /// True once an answer has come.
     pub(crate) established: bool,
     /// A live session ends then.
-    pub(crate) until: Instant,
+    pub(crate) until: Option<Instant>,
+    /// True exactly when what follows an answer is said at its own time.
+    paced: bool,
     /// When what is waited for was sent.
     since: Instant,
     waiting: bool,
@@ -90,12 +93,24 @@ pub(crate) struct Talk {
 
 impl Talk {
     /// Says the first thing.
-    pub(crate) fn begin(link: Link, slot: usize, step: Step, work: &Work) -> io::Result<Self> {
-        let now = Instant::now();
-        let hearing = Hearing::default();
-        let (established, waiting) = (false, false);
-        let mut talk =
-            Self { link, slot, step, established, until: now, since: now, waiting, hearing };
+    pub(crate) fn begin(
+        link: Link,
+        slot: usize,
+        step: Step,
+        paced: bool,
+        work: &Work,
+    ) -> io::Result<Self> {
+        let mut talk = Self {
+            link,
+            slot,
+            step,
+            established: false,
+            until: None,
+            paced,
+            since: Instant::now(),
+            waiting: false,
+            hearing: Hearing::default(),
+        };
         talk.say(work)?;
         Ok(talk)
     }
@@ -204,7 +219,8 @@ impl Talk {
             (Step::Upgrade, _) => Step::Quiet,
             (step, _) => step,
         };
-        if self.step != Step::Live {
+        // A session's page and assets follow each other at once.
+        if !self.paced || matches!(self.step, Step::Asset(_) | Step::Upgrade) {
             self.say(work)?;
         }
         Ok(Next::Stay)

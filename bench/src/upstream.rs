@@ -1,29 +1,59 @@
 //! The app behind every proxy: plain HTTP/1.1 and a WebSocket echo, one thread, as cheap as can be.
 //!
-//! `GET /bytes/N` is answered with N bytes, a body of any kind with "ok" once it has come whole, and an upgrade with
-//! an echo of whatever is sent.
+//! `GET /bytes/N` is answered with N bytes, a body of any kind with "ok" once it has come whole,
+//! and an upgrade with an echo of whatever is sent.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
+use rustix::net::SendFlags;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::link::unless_blocked;
 use crate::poll::{Poll, Slots};
 use crate::wire::{Chunks, Frame, Head, number};
 
+/// A port, and a socket in the file system.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    tcp: TcpListener,
+    unix: UnixListener,
+}
+
+/// A free port of the loopback, and a path that nobody listens at.
+pub(crate) fn bind(path: &Path) -> io::Result<(Listeners, SocketAddr)> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let tcp = sheen::io::listener::bind(any, &sheen::config::ListenOptions::default())?;
+    let tcp = TcpListener::from(tcp);
+    let unix = UnixListener::bind(path)?;
+    unix.set_nonblocking(true)?;
+    // The standard library's queue of 128 is short for a crowd that comes at once.
+    rustix::net::listen(&unix, BACKLOG)?;
+    let address = tcp.local_addr()?;
+    Ok((Listeners { tcp, unix }, address))
+}
+
 /// Serves until the process ends.
-pub(crate) fn run(listener: &TcpListener) -> io::Result<()> {
+pub(crate) fn run(listeners: &Listeners) -> io::Result<()> {
+    let Listeners { tcp, unix } = listeners;
     let mut poll = Poll::new()?;
-    poll.add(listener, LISTENER)?;
+    poll.add(tcp, TCP)?;
+    poll.add(unix, UNIX)?;
     let mut clients: Slots<Client> = Slots::default();
     let mut scratch = vec![0; SCRATCH_BYTES];
     let mut turn = Vec::new();
     loop {
         poll.wait(None, &mut turn)?;
         for (key, readable) in turn.drain(..) {
-            if key == LISTENER {
-                accept(listener, &poll, &mut clients)?;
+            if key == TCP || key == UNIX {
+                let next = || match key {
+                    TCP => tcp.accept().map(|(socket, _)| OwnedFd::from(socket)),
+                    _ => unix.accept().map(|(socket, _)| OwnedFd::from(socket)),
+                };
+                accept(next, &poll, &mut clients)?;
                 continue;
             }
             let Some(mut client) = clients.take(key) else { continue };
@@ -36,24 +66,19 @@ pub(crate) fn run(listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// A listener on a free port of the loopback.
-pub(crate) fn bind() -> io::Result<(TcpListener, SocketAddr)> {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = sheen::io::listener::bind(any, &sheen::config::ListenOptions::default())?;
-    let listener = TcpListener::from(listener);
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-fn accept(listener: &TcpListener, poll: &Poll, clients: &mut Slots<Client>) -> io::Result<()> {
+fn accept(
+    next: impl Fn() -> io::Result<OwnedFd>,
+    poll: &Poll,
+    clients: &mut Slots<Client>,
+) -> io::Result<()> {
     loop {
-        let socket = match listener.accept() {
-            Ok((socket, _)) => socket,
+        let socket = match next() {
+            Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => return Err(error),
         };
-        socket.set_nonblocking(true)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
         let key = clients.reserve();
         poll.add(&socket, key)?;
         clients.put(key, Client::new(socket));
@@ -62,7 +87,7 @@ fn accept(listener: &TcpListener, poll: &Poll, clients: &mut Slots<Client>) -> i
 
 #[derive(Debug)]
 struct Client {
-    socket: TcpStream,
+    socket: OwnedFd,
     stage: Stage,
     /// The beginning of something that has not come whole.
     input: Vec<u8>,
@@ -80,7 +105,7 @@ enum Stage {
 }
 
 impl Client {
-    fn new(socket: TcpStream) -> Self {
+    fn new(socket: OwnedFd) -> Self {
         Self { socket, stage: Stage::Head, input: Vec::new(), output: Vec::new(), filler: 0 }
     }
 
@@ -91,7 +116,7 @@ impl Client {
             return Ok(true);
         }
         loop {
-            let received = match unless_blocked(self.socket.read(scratch))? {
+            let received = match unless_blocked(read(&self.socket, scratch))? {
                 None => return Ok(true),
                 Some(0) => return Ok(false),
                 Some(received) => received,
@@ -187,7 +212,7 @@ impl Client {
     fn flush(&mut self) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.output.len() {
-            match unless_blocked(self.socket.write(&self.output[sent..]))? {
+            match unless_blocked(write(&self.socket, &self.output[sent..]))? {
                 Some(n) => sent += n,
                 None => break,
             }
@@ -195,7 +220,7 @@ impl Client {
         self.output.drain(..sent);
         while self.output.is_empty() && self.filler > 0 {
             let piece = self.filler.min(FILLER.len() as u64) as usize;
-            match unless_blocked(self.socket.write(&FILLER[..piece]))? {
+            match unless_blocked(write(&self.socket, &FILLER[..piece]))? {
                 Some(n) => self.filler -= n as u64,
                 None => break,
             }
@@ -204,7 +229,17 @@ impl Client {
     }
 }
 
-const LISTENER: u64 = u64::MAX;
+fn read(socket: &OwnedFd, into: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(socket, into)?)
+}
+
+fn write(socket: &OwnedFd, from: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, from, SendFlags::NOSIGNAL)?)
+}
+
+const TCP: u64 = u64::MAX;
+const UNIX: u64 = u64::MAX - 1;
+const BACKLOG: i32 = 4096;
 const SCRATCH_BYTES: usize = 256 * 1024;
 static FILLER: [u8; 256 * 1024] = [b'x'; 256 * 1024];
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n";

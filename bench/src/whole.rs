@@ -1,8 +1,9 @@
-//! Instructions of a whole redirect and a whole proxied exchange: sheen itself under callgrind, on epoll, because
-//! valgrind knows no io_uring.
+//! Instructions of a whole redirect and a whole proxied exchange: sheen itself under callgrind, on
+//! epoll, because valgrind knows no io_uring.
 //!
-//! Client and upstream take their time before they say something, so that sheen always waits for them in the same way:
-//! whether it finds the bytes at once or has to be woken is a difference of a third.
+//! Client and upstream say nothing before sheen has come to rest, so that it always waits for them
+//! in the same way: whether it finds the bytes at once or has to be woken is a difference of a
+//! third.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,7 +11,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -18,7 +20,7 @@ use rustls::{ClientConnection, StreamOwned};
 use crate::compare::sheen_binary;
 use crate::counts::{callgrind, total};
 use crate::pki::{self, Files};
-use crate::process::{Running, pause, wait_until};
+use crate::process::{Running, is_asleep, pause, wait_until};
 use crate::talk::get;
 use crate::wire::Head;
 
@@ -28,13 +30,19 @@ pub(crate) fn count(dir: &Path) -> Result<Vec<(&'static str, u64)>, String> {
     let listener =
         TcpListener::bind(("127.0.0.1", 0)).map_err(|error| format!("upstream: {error}"))?;
     let upstream = listener.local_addr().map_err(|error| format!("upstream: {error}"))?;
+    let rest = Rest::default();
+    let seen = rest.clone();
     // It serves until this process ends.
-    std::thread::spawn(move || serve(&listener));
+    std::thread::spawn(move || serve(&listener, &seen));
     let sheen = sheen_binary()?;
-    let setting = Setting { dir, sheen: &sheen, files: &files, upstream };
+    let setting = Setting { dir, sheen: &sheen, files: &files, upstream, rest };
     let mut counts = Vec::new();
     for (name, tls) in [("whole_redirect", false), ("whole_exchange_1k", true)] {
-        counts.push((name, least(&setting, tls)?));
+        let mut least = u64::MAX;
+        for _ in 0..PROCESSES {
+            least = least.min(least_of_one(&setting, tls)?);
+        }
+        counts.push((name, least));
     }
     Ok(counts)
 }
@@ -44,12 +52,29 @@ struct Setting<'a> {
     sheen: &'a Path,
     files: &'a Files,
     upstream: SocketAddr,
+    rest: Rest,
 }
 
-/// Starts sheen, warms one connection up, and counts several times: the least is the one that no tick and no sweep
-/// fell into.
-fn least(setting: &Setting<'_>, tls: bool) -> Result<u64, String> {
-    let Setting { dir, sheen, files, upstream } = setting;
+/// The process whose rest client and upstream wait for; 0 before there is one.
+#[derive(Debug, Default, Clone)]
+struct Rest(Arc<AtomicU32>);
+
+impl Rest {
+    /// Twice in a row, because a thread that hands valgrind's lock on sleeps for a moment.
+    fn wait(&self) {
+        let end = Instant::now() + REST_MAX;
+        let mut quiet = 0;
+        while quiet < 2 && Instant::now() < end {
+            quiet = if is_asleep(self.0.load(Ordering::Relaxed)) { quiet + 1 } else { 0 };
+            pause(REST_LOOK);
+        }
+    }
+}
+
+/// Starts sheen, warms one connection up, and counts more than once: the least is the one that no
+/// tick and no sweep fell into.
+fn least_of_one(setting: &Setting<'_>, tls: bool) -> Result<u64, String> {
+    let Setting { dir, sheen, files, upstream, rest } = setting;
     let say = |error: io::Error| format!("sheen under valgrind: {error}");
     let free = || TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
     let (https, http) = (free().map_err(say)?, free().map_err(say)?);
@@ -73,30 +98,32 @@ fn least(setting: &Setting<'_>, tls: bool) -> Result<u64, String> {
         let said = fs::read_to_string(dir.join("sheen.log")).unwrap_or_default();
         return Err(format!("sheen under valgrind does not start: {}", said.trim()));
     }
+    rest.0.store(running.id(), Ordering::Relaxed);
     let socket = TcpStream::connect(if tls { https } else { http }).map_err(say)?;
     if tls {
         let name = ServerName::try_from(pki::NAME).expect("it is a name");
         let client = ClientConnection::new(Arc::new(pki::client(false)), name);
         let client = client.map_err(|error| error.to_string())?;
         let stream = BufReader::new(StreamOwned::new(client, socket));
-        least_of(&running, stream, "/bytes/1000", &out)
+        least_of(&running, rest, stream, "/bytes/1000", &out)
     } else {
-        least_of(&running, BufReader::new(socket), "/page", &out)
+        least_of(&running, rest, BufReader::new(socket), "/page", &out)
     }
 }
 
 fn least_of(
     running: &Running,
+    rest: &Rest,
     mut stream: BufReader<impl Read + Write>,
     target: &str,
     out: &Path,
 ) -> Result<u64, String> {
     let say = |error: io::Error| format!("sheen under valgrind: {error}");
-    ask(&mut stream, target, REQUESTS).map_err(say)?;
+    ask(&mut stream, rest, target, REQUESTS).map_err(say)?;
     let mut least = u64::MAX;
     for dump in 1..=WINDOWS {
         control("--zero", running)?;
-        ask(&mut stream, target, REQUESTS).map_err(say)?;
+        ask(&mut stream, rest, target, REQUESTS).map_err(say)?;
         control("--dump", running)?;
         let file = out.with_extension(format!("out.{dump}"));
         if !wait_until(DUMP_MAX, || total(&file).is_ok_and(|total| total > 0)) {
@@ -121,18 +148,18 @@ fn control(order: &str, running: &Running) -> Result<(), String> {
 }
 
 /// An upstream of 1 KB answers.
-fn serve(listener: &TcpListener) -> io::Result<()> {
+fn serve(listener: &TcpListener, rest: &Rest) -> io::Result<()> {
     let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".to_vec();
     answer.resize(answer.len() + 1000, b'x');
     loop {
         let (socket, _) = listener.accept()?;
-        let answer = answer.clone();
+        let (answer, rest) = (answer.clone(), rest.clone());
         std::thread::spawn(move || -> io::Result<()> {
             socket.set_nodelay(true)?;
             let mut stream = BufReader::new(socket);
             loop {
                 read_head(&mut stream)?;
-                pause(BREATH);
+                rest.wait();
                 stream.get_mut().write_all(&answer)?;
             }
         });
@@ -150,10 +177,15 @@ fn read_head(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 /// The same request again and again on one connection.
-fn ask(stream: &mut BufReader<impl Read + Write>, target: &str, times: u64) -> io::Result<()> {
+fn ask(
+    stream: &mut BufReader<impl Read + Write>,
+    rest: &Rest,
+    target: &str,
+    times: u64,
+) -> io::Result<()> {
     let request = get(target);
     for _ in 0..times {
-        pause(BREATH);
+        rest.wait();
         stream.get_mut().write_all(&request)?;
         stream.get_mut().flush()?;
         let head = read_head(stream)?;
@@ -164,8 +196,11 @@ fn ask(stream: &mut BufReader<impl Read + Write>, target: &str, times: u64) -> i
 }
 
 const REQUESTS: u64 = 100;
-/// Longer than sheen needs under valgrind to come to rest.
-const BREATH: Duration = Duration::from_millis(4);
-const WINDOWS: usize = 4;
+const REST_LOOK: Duration = Duration::from_micros(500);
+/// Then the machine is too busy to count on; the next request is sent all the same.
+const REST_MAX: Duration = Duration::from_secs(1);
+/// Where memory lies is chosen anew for every process, and one in a dozen has it in an unlucky place.
+const PROCESSES: usize = 3;
+const WINDOWS: usize = 2;
 const DUMP_MAX: Duration = Duration::from_secs(10);
 const START_MAX: Duration = Duration::from_secs(60);

@@ -6,8 +6,7 @@ use std::cell::Cell;
 
 use bench::{fixtures, hot};
 use sheen::buf::Buf;
-use sheen::log;
-use sheen::redirect::{Location, Redirect};
+use sheen::redirect::Redirect;
 
 /// Counts what the current thread allocates.
 struct Counting;
@@ -16,8 +15,8 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is handed on to the system's allocator as it came; counting allocates nothing, and a thread that
-// ends only stops counting.
+// SAFETY: every call is handed on to the system's allocator as it came; counting allocates nothing,
+// and a thread that ends only stops counting.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
@@ -56,13 +55,8 @@ fn the_counter_counts() {
 #[test]
 fn a_redirect_allocates_nothing() {
     let redirect = Redirect::new(8443);
-    let location = Location {
-        permanent_redirect: false,
-        host: b"bench.example",
-        target: b"/app/?x=1",
-        keep_alive: true,
-    };
-    assert_eq!(allocations(|| assert!(hot::redirect_parts(&redirect, &location) > 100)), 0);
+    let answer = || assert!(hot::redirect_parts(&redirect, &fixtures::LOCATION) > 100);
+    assert_eq!(allocations(answer), 0);
 }
 
 #[test]
@@ -70,16 +64,8 @@ fn a_request_on_a_kept_connection_allocates_nothing() {
     let snapshot = fixtures::snapshot();
     for tls in [true, false] {
         let context = fixtures::context(&snapshot, tls);
-        let (mut input, mut scratch) = (Buf::new(), Vec::new());
-        let mut request = log::Request::default();
-        let count = allocations(|| {
-            input.clear();
-            scratch.clear();
-            input.extend(fixtures::REQUEST);
-            let head = fixtures::REQUEST.len();
-            let plan = hot::plan_request(&mut input, head, &context, &mut request, &mut scratch);
-            assert!(plan.is_some());
-        });
+        let mut planning = fixtures::Planning::default();
+        let count = allocations(|| assert!(planning.again(&context).is_some()));
         assert_eq!(count, 0, "tls: {tls}");
     }
 }

@@ -12,11 +12,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::mem;
 
-use crate::limits::{BUF_BYTES, HEADROOM_BYTES};
+use crate::limits::{BUF_BYTES, HEADROOM_BYTES, POSTED_RECEIVES_MAX, RECORD_BUF_BYTES};
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// Spare memory of [`BUF_BYTES`], for what moves.
+    static POOL: Pool = const { RefCell::new(Vec::new()) };
+    /// Spare memory of [`RECORD_BUF_BYTES`], for what waits in the ring.
+    static RECORD_POOL: Pool = const { RefCell::new(Vec::new()) };
 }
+
+type Pool = RefCell<Vec<Vec<u8>>>;
 
 /// See the module's picture.
 ///
@@ -33,6 +38,13 @@ impl Buf {
     /// A buffer without memory.
     pub const fn new() -> Self {
         Self { bytes: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// An empty buffer with room for one record, to be posted to the ring.
+    pub fn for_record() -> Self {
+        let pooled = RECORD_POOL.with_borrow_mut(Vec::pop);
+        let bytes = pooled.unwrap_or_else(|| vec![0; POOLED_RECORD_BYTES]);
+        Self { bytes, start: HEADROOM_BYTES, end: HEADROOM_BYTES }
     }
 
     pub fn len(&self) -> usize {
@@ -65,7 +77,12 @@ impl Buf {
         &mut self.bytes[self.end..]
     }
 
-    /// `n` bytes of [`Buf::space`] now hold data.
+    /// The free bytes behind the data, as many as there are.
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// `n` bytes of [`Buf::space`] or [`Buf::spare`] now hold data.
     pub fn filled(&mut self, n: usize) {
         debug_assert!(n <= self.bytes.len() - self.end);
         self.end += n;
@@ -143,20 +160,31 @@ fn take(want: usize) -> Vec<u8> {
 }
 
 fn give_back(bytes: Vec<u8>) {
-    if bytes.len() != POOLED_BYTES {
-        return;
-    }
+    let (pool, max) = match bytes.len() {
+        POOLED_BYTES => (&POOL, POOL_BUFFERS_MAX),
+        POOLED_RECORD_BYTES => (&RECORD_POOL, POSTED_RECEIVES_MAX),
+        _ => return,
+    };
     // A thread that ends may drop buffers after its pool is gone.
-    let _ = POOL.try_with(|pool| {
+    let _ = pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        if pool.len() < POOL_BUFFERS_MAX {
+        if pool.len() < max {
             pool.push(bytes);
         }
     });
 }
 
+/// Lets go of half of the spare memory that a burst has left behind; called once a tick.
+pub fn trim() {
+    RECORD_POOL.with_borrow_mut(|pool| {
+        let keep = (pool.len() / 2).max(POOL_BUFFERS_MAX).min(pool.len());
+        pool.truncate(keep);
+    });
+}
+
 const POOLED_BYTES: usize = HEADROOM_BYTES + BUF_BYTES + HEADROOM_BYTES;
-/// Spare buffers a worker keeps: about 4 MiB.
+const POOLED_RECORD_BYTES: usize = HEADROOM_BYTES + RECORD_BUF_BYTES;
+/// Spare buffers of each size that a worker keeps: about 5 MiB.
 const POOL_BUFFERS_MAX: usize = 64;
 
 #[cfg(test)]

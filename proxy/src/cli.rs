@@ -33,6 +33,8 @@ pub enum Command {
     Proxy(Box<ProxyArgs>),
     /// Run in front of the embedded app.
     Demo(DemoArgs),
+    /// Print the directives of nginx.conf and what becomes of them.
+    Directives,
     /// Print [`version`].
     Version,
     /// Print [`version_long`].
@@ -325,6 +327,8 @@ enum Verb {
         #[arg(short = 'q')]
         quiet: bool,
     },
+    /// List the directives of nginx.conf: arguments, contexts, what becomes of each
+    Directives,
 }
 
 fn parse_with(
@@ -344,6 +348,7 @@ fn parse_with(
             let file = config.unwrap_or_else(|| default_config.to_owned());
             return Ok(Command::Check { source: Source::file(&file), quiet });
         }
+        Some(Verb::Directives) => return Ok(Command::Directives),
         None => {}
     }
     if arguments.version_long {
@@ -429,6 +434,7 @@ fn free_or_any(flag: &str, default: &str, notes: &mut Vec<Problem>) -> String {
         line: None,
         what: format!("{default} cannot be used, a free port is taken instead: {error}"),
         hint: Some(format!("choose one with {flag} 127.0.0.1:PORT")),
+        dialect: Dialect::Native,
     });
     "127.0.0.1:0".to_owned()
 }
@@ -540,6 +546,7 @@ mod tests {
             ("-sstop", "Stop by /nonexistent/sheen.toml"),
             ("check", "check /nonexistent/sheen.toml"),
             ("check -q -c a.toml", "check a.toml quietly"),
+            ("directives", "Directives"),
             ("-v", "Version"),
             ("-V", "VersionLong"),
             ("-c a.toml -V", "VersionLong"),
@@ -697,6 +704,7 @@ mod tests {
             line: Some(3),
             what: what.to_owned(),
             hint: Some("h".to_owned()),
+            dialect: Dialect::Native,
         };
         let (warnings, problems) = ([problem("w")], [problem("p"), problem("q")]);
         assert_eq!(

@@ -63,7 +63,7 @@ pub struct Connection {
 enum End {
     Closed(Closed),
     /// The upstream, and what it has sent after its 101.
-    Tunnel(Stream, Buf),
+    Tunnel(Box<Stream>, Buf),
 }
 
 /// What waiting for a request comes to.
@@ -79,7 +79,7 @@ enum Arrival {
 enum Next {
     Request,
     Close,
-    Tunnel(Stream, Buf),
+    Tunnel(Box<Stream>, Buf),
 }
 
 impl Connection {
@@ -117,7 +117,9 @@ impl Connection {
         self.identity.trusted.set(trusted);
         match self.converse(tls).await {
             Ok(End::Closed(closed)) => Box::pin(self.close(closed)).await,
-            Ok(End::Tunnel(upstream, from_upstream)) => self.become_tunnel(upstream, from_upstream),
+            Ok(End::Tunnel(upstream, from_upstream)) => {
+                self.become_tunnel(*upstream, from_upstream)
+            }
             Err(fault) => Box::pin(self.fail(fault)).await,
         }
     }
@@ -165,8 +167,7 @@ impl Connection {
         }
         // A connection that was accepted has one request to bring, also while we drain.
         let idle_limit = if draining { DRAIN_GRACE } else { timeouts.keep_alive };
-        let stage = if self.served == 0 { Stage::WaitForRequest } else { Stage::KeepAlive };
-        self.client.watch.enter(stage, idle_limit);
+        self.client.watch.enter(Stage::before_request(self.served), idle_limit);
         let mut search = Search::default();
         loop {
             let skip = leading_empty_lines(self.input.data());
@@ -175,7 +176,7 @@ impl Connection {
                 search = Search::default();
             }
             let idle = self.input.is_empty();
-            if !idle && self.client.watch.stage() == stage {
+            if !idle && self.client.watch.stage() == Stage::before_request(self.served) {
                 self.record.begin();
                 self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
             }
@@ -311,7 +312,7 @@ impl Connection {
                 result => result?,
             };
             return Ok(match outcome {
-                Outcome::Tunnel => Next::Tunnel(upstream, from_upstream),
+                Outcome::Tunnel => Next::Tunnel(Box::new(upstream), from_upstream),
                 Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
                         upstream.watch.set_probing(false);
@@ -330,7 +331,8 @@ impl Connection {
         pooled: bool,
     ) -> Result<(Stream, UpstreamAddress, bool), Fault> {
         let addresses = &forward.upstream.addresses;
-        let idle = if pooled { self.worker.pool.take(addresses) } else { None };
+        let idle =
+            if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
         let (stream, address, reused) = match idle {
             Some((stream, address)) => (stream, address, true),
             None => {

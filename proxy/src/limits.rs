@@ -81,13 +81,29 @@ pub const HEAD_BYTES_MIN: usize = 1 << 10;
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Most worker threads that can be configured.
 pub const WORKERS_MAX: usize = 1024;
-/// Largest configuration file.
+/// Largest sheen.toml.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an nginx.conf and all files it includes: lists of addresses may be long.
+pub const CONFIG_BYTES_IN_ALL_MAX: u64 = 32 << 20;
+/// Files that one nginx.conf may include.
+pub const CONFIG_FILES_MAX: usize = 4096;
+/// Directives of an nginx.conf and all files it includes.
+pub const CONFIG_DIRECTIVES_MAX: usize = 500_000;
+/// Blocks and includes within each other.
+pub const CONFIG_DEPTH_MAX: usize = 64;
+/// Longest word of an nginx.conf, which is nginx's own bound.
+pub const CONFIG_WORD_BYTES_MAX: usize = 4096;
+/// Problems shown of one configuration.
+pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Bytes left free before the data of a buffer, so that a rewritten head or a chunk-size line
 /// fits in front of the body without moving it.
 pub const HEADROOM_BYTES: usize = 1024;
 /// Data bytes of a pooled buffer: four TLS records.
 pub const BUF_BYTES: usize = 64 << 10;
+/// Data bytes of a buffer that waits in the ring: one TLS record.
+pub const RECORD_BUF_BYTES: usize = 17 << 10;
+/// Receives that one worker has in its ring at a time, each with such a buffer.
+pub const POSTED_RECEIVES_MAX: usize = 2048;
 /// Interim (1xx) answers to one request.
 pub const INTERIM_ANSWERS_MAX: usize = 16;
 /// Digits of a chunk size; 16 hold every u64.
@@ -117,4 +133,5 @@ pub const PIECES_PER_TURN_MAX: usize = 16;
 
 const _: () = assert!(FIELDS_MAX >= 100);
 const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
+const _: () = assert!(RECORD_BUF_BYTES >= 16384 + 256 + 5, "a full TLS record always fits");
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use sheen::cli::{self, Command};
 use sheen::config::load::{Source, load};
 use sheen::config::native::Loaded;
+use sheen::config::nginx::table;
 use sheen::config::{Level, PID_FILE, Problem, dump};
 use sheen::life::voice::announce;
 use sheen::life::{daemon, remote, upgrade};
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Err(refusal) => return ExitCode::from(refusal.print()),
     };
     match command {
+        Command::Directives => print(&table::print()),
         Command::Version => {
             eprint!("{}", cli::version());
             ExitCode::SUCCESS

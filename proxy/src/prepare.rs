@@ -8,7 +8,7 @@ use certstore::{Resolver, Source, Store, development};
 use rustls::server::ProducesTickets;
 
 use crate::admission::Admission;
-use crate::config::{Config, LogTarget, Problem, Rung, Runtime};
+use crate::config::{Config, Dialect, LogTarget, Problem, Rung, Runtime};
 use crate::context::Snapshot;
 use crate::io::runtime;
 use crate::life::{pidfile, privileges};
@@ -26,8 +26,12 @@ pub fn check(config: &Config) -> Result<Vec<Problem>, Vec<Problem>> {
         line: None,
         what: problem.what,
         hint: problem.hint,
+        dialect: Dialect::Native,
     };
-    let plain = |what: String| Problem { file: String::new(), line: None, what, hint: None };
+    let plain = |what: String| {
+        let (file, dialect) = (String::new(), Dialect::Native);
+        Problem { file, line: None, what, hint: None, dialect }
+    };
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     match user(config, &mut warnings) {

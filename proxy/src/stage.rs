@@ -59,6 +59,11 @@ impl Stage {
         }
     }
 
+    /// Waiting for the request after so many.
+    pub fn before_request(served: u64) -> Self {
+        if served == 0 { Self::WaitForRequest } else { Self::KeepAlive }
+    }
+
     /// Whom this stage waits for.
     pub fn side(self) -> Side {
         match self {
@@ -94,6 +99,7 @@ pub enum Interrupt {
 pub struct Registry {
     entries: RefCell<Slab<Rc<Entry>>>,
     now_ms: Cell<u64>,
+    sweeps: Cell<u32>,
     /// Longest time between two sweeps; deadlines are this much late at most.
     tick_ms: u64,
 }
@@ -116,6 +122,7 @@ impl Registry {
         Rc::new(Self {
             entries: RefCell::new(Slab::new()),
             now_ms: Cell::new(0),
+            sweeps: Cell::new(0),
             tick_ms: tick.as_millis() as u64,
         })
     }
@@ -144,6 +151,7 @@ impl Registry {
     /// Moves the clock and wakes every wait whose deadline has passed.
     pub fn sweep(&self, now_ms: u64) {
         self.now_ms.set(now_ms);
+        self.sweeps.set(self.sweeps.get().wrapping_add(1));
         for (_, entry) in self.entries.borrow().iter() {
             if entry.deadline_ms.get() <= now_ms {
                 entry.fire(Interrupt::Deadline);
@@ -227,25 +235,35 @@ impl Watch {
         self.registry.watch()
     }
 
+    /// The interrupt that the next wait would end with, for steps that need not wait.
+    pub fn interrupted(&self) -> Result<(), Fault> {
+        self.entry.interrupt.get().map_or(Ok(()), |interrupt| Err(self.fault(interrupt)))
+    }
+
     /// Waits for `event` within the step begun by [`Watch::enter`].
     pub fn wait<'a, F: Future>(&'a self, event: Pin<&'a mut F>) -> Wait<'a, F, fn() -> bool> {
         self.wait_unless(event, || false)
     }
 
-    /// As [`Watch::wait`]; whenever the wait is looked at again, on a probing watch at least once a
-    /// tick, `gone` is asked, and when it says yes the client is taken to have left.
+    /// As [`Watch::wait`]; on a probing watch `gone` is asked once a tick, and when it says yes the
+    /// client is taken to have left.
     pub fn wait_unless<'a, F: Future, G: Fn() -> bool + Unpin>(
         &'a self,
         event: Pin<&'a mut F>,
         gone: G,
     ) -> Wait<'a, F, G> {
         self.entry.waits.set(self.entry.waits.get() + 1);
-        Wait { watch: self, event, gone, begun: false }
+        Wait { watch: self, event, gone, seen: self.sweeps() }
     }
 
-    /// Lets [`Watch::wait_unless`] look around at every sweep.
-    pub fn set_probing(&self, on: bool) {
-        self.entry.probing.set(on);
+    /// Lets whatever waits here look around at every sweep; returns what was before.
+    pub fn set_probing(&self, on: bool) -> bool {
+        self.entry.probing.replace(on)
+    }
+
+    /// Sweeps so far; wraps around.
+    pub fn sweeps(&self) -> u32 {
+        self.registry.sweeps.get()
     }
 
     fn fault(&self, interrupt: Interrupt) -> Fault {
@@ -271,8 +289,8 @@ pub struct Wait<'a, F, G> {
     watch: &'a Watch,
     event: Pin<&'a mut F>,
     gone: G,
-    /// The first poll only begins the wait; each later one without the event was a sweep.
-    begun: bool,
+    /// The sweep after which `gone` was last asked.
+    seen: u32,
 }
 
 impl<F: Future, G: Fn() -> bool + Unpin> Future for Wait<'_, F, G> {
@@ -286,12 +304,12 @@ impl<F: Future, G: Fn() -> bool + Unpin> Future for Wait<'_, F, G> {
         if let Some(interrupt) = entry.interrupt.get() {
             return Poll::Ready(Err(self.watch.fault(interrupt)));
         }
-        if self.begun && (self.gone)() {
+        let sweeps = self.watch.sweeps();
+        if std::mem::replace(&mut self.seen, sweeps) != sweeps && (self.gone)() {
             let (stage, side, cause) = (self.watch.stage(), Side::Client, Cause::ClientGone);
             return Poll::Ready(Err(Fault { stage, side, cause }));
         }
         entry.remember(context.waker());
-        self.begun = true;
         Poll::Pending
     }
 }

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 
 use crate::admission::{Full, Permit};
 use crate::balancer;
+use crate::buf;
 use crate::config::{Level, Rung};
 use crate::conn::Connection;
 use crate::context::{Live, Phase, Shared, Snapshot, Worker};
 use crate::io::listener::Listener;
 use crate::io::notify::Bell;
 use crate::io::socket::Socket;
-use crate::io::{runtime, timer};
+use crate::io::{receive, runtime, timer};
 use crate::limits::{ACCEPTS_PER_TURN_MAX, DRAIN_GRACE};
 use crate::log;
 use crate::peer::Peer;
@@ -163,7 +164,7 @@ async fn obey(worker: &Rc<Worker>, bell: &Socket, orders: &Receiver<Order>) {
                 let _ = bell.readable().await;
                 while let Ok(Some(1..)) = bell.try_recv(&mut bin) {}
             }
-            Phase::Draining if worker.live() == 0 => return,
+            Phase::Draining if worker.live() == 0 && !receive::any_under_way() => return,
             Phase::Draining => timer::sleep(DRAIN_POLL).await,
             Phase::Ended => return farewell(worker).await,
         }
@@ -173,7 +174,7 @@ async fn obey(worker: &Rc<Worker>, bell: &Socket, orders: &Receiver<Order>) {
 /// Lets cut connections say their last words.
 async fn farewell(worker: &Rc<Worker>) {
     let begun = Instant::now();
-    while worker.live() > 0 && begun.elapsed() < FAREWELL {
+    while (worker.live() > 0 || receive::any_under_way()) && begun.elapsed() < FAREWELL {
         timer::sleep(DRAIN_POLL).await;
     }
 }
@@ -187,6 +188,7 @@ async fn tick(worker: Rc<Worker>) {
         worker.registry.sweep(now_ms);
         let idle = worker.shared.snapshot.load().limits.timeouts.upstream_idle;
         worker.pool.sweep(now_ms, idle);
+        buf::trim();
         worker.log.flush();
     }
 }

@@ -6,8 +6,10 @@
 
 mod messages;
 mod naive;
+mod routing;
 
 pub use messages::{answer, framing, head};
+pub use routing::{regex, template, uri};
 
 use sheen::buf::Buf;
 use sheen::fault::Refusal;
@@ -209,6 +211,14 @@ pub fn buf(bytes: &[u8]) {
 /// A configuration, right or wrong.
 pub fn config(bytes: &[u8]) {
     sheen::config::native::fuzz_parse(&String::from_utf8_lossy(bytes));
+}
+
+/// An nginx.conf, right or wrong.
+pub fn nginx(bytes: &[u8]) {
+    sheen::config::nginx::fuzz(bytes);
+    for name in ["a.toml", "a.conf"] {
+        sheen::config::dialect(bytes, std::path::Path::new(name));
+    }
 }
 
 /// The files of a certificate and a key, right or wrong.

@@ -7,8 +7,10 @@
 pub mod sheen;
 
 pub mod client;
+pub mod engine;
 pub mod fuzz;
 pub mod message;
+pub mod nginx;
 pub mod pki;
 pub mod tidy;
 pub mod upstream;

@@ -1,7 +1,7 @@
 //! `-g "directives;"` beside a sheen.toml: nginx's words for the process, as keys of the file.
 
-use super::Problem;
 use super::raw::{Checker, Entry, Node, Place, Value};
+use super::{Dialect, Problem};
 
 /// Adds what `-g` and `-e` say to the root of a file. What stands in both is refused, as in nginx.
 pub(crate) fn add(
@@ -159,7 +159,7 @@ fn directives(text: &str, checker: &mut Checker) -> Vec<Vec<String>> {
 fn refuse(checker: &mut Checker, what: String) {
     let (file, line, hint) = (String::new(), None, None);
     let what = format!("{what} in command line");
-    checker.problems.push(Problem { file, line, what, hint });
+    checker.problems.push(Problem { file, line, what, hint, dialect: Dialect::Native });
 }
 
 const KNOWN: [&str; 7] = [

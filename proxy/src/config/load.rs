@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::native::{self, Loaded};
-use super::{Dialect, Problem, dialect};
+use super::{Dialect, Problem, dialect, nginx};
 use crate::errno;
 use crate::limits::CONFIG_BYTES_MAX;
 
@@ -48,17 +48,28 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
         };
         let words = errno::words(&error);
         let what = format!("open() \"{}\" failed ({words})", path.display());
-        vec![Problem { file: String::new(), line: None, what, hint: Some(hint.to_owned()) }]
+        let (file, hint, dialect) = (String::new(), Some(hint.to_owned()), Dialect::Native);
+        vec![Problem { file, line: None, what, hint, dialect }]
     })?;
     match source.dialect.unwrap_or_else(|| dialect(&bytes, path)) {
         Dialect::Native => native::load(bytes, source),
-        Dialect::Nginx => Err(vec![Problem {
-            file: path.display().to_string(),
-            line: None,
-            what: "is an nginx.conf, a dialect that this sheen does not read".to_owned(),
-            hint: Some("write a sheen.toml: proxy/example.toml has every key".to_owned()),
-        }]),
+        Dialect::Nginx => nginx(source),
     }
+}
+
+/// A file in nginx's language is checked as such; it is not run yet.
+fn nginx(source: &Source) -> Result<Loaded, Vec<Problem>> {
+    let conf_prefix = source.file.parent().unwrap_or(Path::new("/")).to_owned();
+    let prefix = source.prefix.clone().unwrap_or_else(|| conf_prefix.clone());
+    let globals = source.globals.iter().cloned().collect();
+    nginx::read(&source.file, &nginx::Options { prefix, conf_prefix, globals })?;
+    Err(vec![Problem {
+        file: source.file.display().to_string(),
+        line: None,
+        what: "is right, but this sheen does not run an nginx.conf".to_owned(),
+        hint: Some("write a sheen.toml: proxy/example.toml has every key".to_owned()),
+        dialect: Dialect::Native,
+    }])
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

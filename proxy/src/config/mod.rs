@@ -11,6 +11,11 @@ use ipnet::IpNet;
 
 use crate::limits::Limits;
 
+pub use self::dialect::{Dialect, dialect};
+pub use self::listen::{Keepalive, Listen, ListenAddress, ListenOptions};
+pub use self::process::{PID_FILE, Process, User};
+pub use self::raw::Place;
+
 pub(crate) mod address;
 mod advice;
 pub(crate) mod check;
@@ -24,16 +29,13 @@ mod listen;
 pub mod load;
 mod names;
 pub mod native;
+pub mod nginx;
 mod process;
 pub(crate) mod raw;
 mod table;
 #[cfg(test)]
 mod tests;
 mod values;
-
-pub use dialect::{Dialect, dialect};
-pub use listen::{Keepalive, Listen, ListenAddress, ListenOptions};
-pub use process::{PID_FILE, Process, User};
 
 /// What sheen runs. Made by [`load::load`] or by the `proxy` and `demo` verbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,18 +253,19 @@ pub struct Problem {
     pub what: String,
     /// What to do.
     pub hint: Option<String>,
+    /// In whose form it is printed: `FILE:LINE: WHAT`, or nginx's `WHAT in FILE:LINE`.
+    pub dialect: Dialect,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.file.is_empty() {
-            write!(f, "{}", self.file)?;
-            if let Some(line) = self.line {
-                write!(f, ":{line}")?;
-            }
-            write!(f, ": ")?;
+        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+        match self.dialect {
+            // What no file is to blame for, such as a section that is missing.
+            _ if self.file.is_empty() => f.write_str(&self.what)?,
+            Dialect::Native => write!(f, "{}{line}: {}", self.file, self.what)?,
+            Dialect::Nginx => write!(f, "{} in {}{line}", self.what, self.file)?,
         }
-        write!(f, "{}", self.what)?;
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;
         }

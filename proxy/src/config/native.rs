@@ -12,7 +12,7 @@ use super::address::resolve_by_system;
 use super::check::check;
 use super::load;
 use super::raw::{Checker, Entry, Node, Place, Resolve, Value};
-use super::{Config, Problem, globals};
+use super::{Config, Dialect, Problem, globals};
 
 /// A configuration that is right, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub(super) fn load(bytes: Vec<u8>, source: &load::Source) -> Result<Loaded, Vec<
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = Lines::of(error.as_bytes()).number(error.utf8_error().valid_up_to());
         let (what, hint) = ("is not UTF-8 text".to_owned(), Some("save it as UTF-8".to_owned()));
-        vec![Problem { file: file.clone(), line: Some(line), what, hint }]
+        let (file, line, dialect) = (file.clone(), Some(line), Dialect::Native);
+        vec![Problem { file, line, what, hint, dialect }]
     })?;
     let folder = source.file.parent().unwrap_or(Path::new(""));
     let mut checker = Checker::new(folder, resolve_by_system);
@@ -147,6 +148,7 @@ impl Source {
                 line,
                 what: format!("syntax error: {}", error.message().replace('\n', ", ")),
                 hint: hint.map(str::to_owned),
+                dialect: Dialect::Native,
             });
             if hint == Some(NGINX_HINT) || hint == Some(OPEN_LIST_HINT) {
                 break;

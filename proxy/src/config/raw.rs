@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::Problem;
+use super::{Dialect, Problem};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The file, or the option on the command line (`--hsts`).
-    pub(crate) file: Rc<str>,
+    pub file: Rc<str>,
     /// 1-based; `None` on a command line and for what is not written at all.
-    pub(crate) line: Option<usize>,
+    pub line: Option<usize>,
 }
 
 /// One value and its place.
@@ -152,5 +152,5 @@ impl Checker {
 }
 
 fn problem(place: &Place, what: String, hint: Option<String>) -> Problem {
-    Problem { file: place.file.to_string(), line: place.line, what, hint }
+    Problem { file: place.file.to_string(), line: place.line, what, hint, dialect: Dialect::Native }
 }

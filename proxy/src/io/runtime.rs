@@ -6,12 +6,14 @@ use std::task::Poll;
 
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
+use super::receive;
 use crate::config::Rung;
 
 /// Runs `main` to its end on this thread, on a driver of `rung`.
 ///
 /// Errors: what the kernel said when the ring or the epoll instance could not be made.
 pub fn run<F: Future>(rung: Rung, main: F) -> io::Result<F::Output> {
+    receive::allow(rung != Rung::Epoll);
     if rung == Rung::Epoll {
         let mut runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
         return Ok(runtime.block_on(main));

@@ -125,6 +125,11 @@ impl Socket {
     fn fd(&self) -> BorrowedFd<'_> {
         borrow(&self.0)
     }
+
+    /// For [`super::receive`].
+    pub(super) fn inner(&self) -> &monoio::net::TcpStream {
+        &self.0
+    }
 }
 
 /// The descriptor of a socket of the runtime, for direct system calls.

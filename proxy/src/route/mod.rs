@@ -1,6 +1,73 @@
 //! Server name and path to site and location.
+//!
+//! `Routes` below serves sheen.toml. The rooms beside it hold nginx's semantics, for a reader of
+//! nginx.conf to compile into and for the data plane to run. How to use them:
+//!
+//! At load, per configuration: one [`variable::Registry`]; [`variable::Registry::at`] before each
+//! directive, so that unknown variables can be reported where they were named. The directives'
+//! arguments go to functions that answer in nginx's words:
+//!
+//! | directive | function |
+//! |---|---|
+//! | `map` | [`map::Map::new`], `entry` for each line, then [`variable::Registry::define_map`] |
+//! | `server_name` | [`names::Names::add`], one `Names` for each listening address |
+//! | `location` | [`location::Match::parse`], [`location::Builder::add`]; `add_slash` with `proxy_pass` |
+//! | `if`, `limit_except` | `Builder::add` with [`location::Match::Nameless`] (an `if` on the server level has none) |
+//! | `rewrite`, `return`, `set`, `break`, `if` | [`script::Script`] of the location that is no `if`: the inside of an `if` goes into the script around it |
+//! | `root`, `alias` | [`variable::Registry::root`] |
+//! | `error_page`, `try_files`, `limit_except` | [`error_page::ErrorPages`], [`try_files::TryFiles`], [`phases::LimitExcept`] in [`phases::Settings`] |
+//! | `proxy_pass` | [`proxy_pass::ProxyPass`] |
+//! | `proxy_set_header`, `add_header` | [`fields::Fields`] |
+//! | `proxy_redirect`, `proxy_cookie_*` | [`upstream_fields::Redirects`], [`cookies::Cookies`] |
+//! | `log_format` | [`log_format::LogFormat`] |
+//!
+//! Inheritance is the reader's work: [`phases::Settings`] has one entry for each number of
+//! [`location::Builder`], all values filled in. A nameless location has the root, error pages and
+//! content (its own `proxy_pass`, else that of the location around it) of where it stands, but
+//! neither its script nor its `try_files`. Then [`variable::Registry::finish`].
+//!
+//! Per request: [`state::State::begin`] on the worker's state, [`uri::Target::parse`],
+//! [`names::Host::parse`], [`names::Names::find`], then [`phases::Run::begin`]. Its
+//! [`phases::Decision`] names the location whose content is to be served for the state's `uri` and
+//! `args`; `Run::fail` (an upstream's error, a file that is missing) and `Run::redirect` (an index,
+//! X-Accel-Redirect) go on from there. For `Content`, a `status_override` of the state takes the
+//! place of the content's own status. A location is an index into whatever else the reader keeps of
+//! locations. Templates are evaluated with an [`evaluate::Context`] at any later time, with more
+//! facts: the answer's, for `add_header` and the log.
+//!
+//! Bounds: values have a size, evaluations a number ([`state::State::is_overflowed`] says that a
+//! request went beyond: 500), internal redirects are ten as in nginx, expressions run in linear
+//! time. Deliberate differences from nginx: control characters of the request are escaped where
+//! they would end a header field or a request line.
 
 pub mod path;
+
+pub mod builtin;
+mod clock;
+pub mod cookies;
+pub mod error_page;
+mod escape;
+pub mod evaluate;
+pub mod facts;
+pub mod fields;
+pub mod location;
+pub mod log_format;
+pub mod map;
+pub mod names;
+mod pattern;
+pub mod phases;
+pub mod proxy_pass;
+mod reading;
+pub mod regex;
+mod rewriting;
+pub mod root;
+pub mod script;
+pub mod state;
+pub mod template;
+pub mod try_files;
+pub mod upstream_fields;
+pub mod uri;
+pub mod variable;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -132,7 +199,10 @@ impl Site {
 const HOST_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod routing {
     use super::*;
     use crate::config::{UpstreamAddress, native};
 

@@ -1,5 +1,6 @@
 //! TLS of the client side: the protocol without sockets, then the stream over a socket.
 
 pub mod config;
+mod read;
 pub mod session;
 pub mod stream;

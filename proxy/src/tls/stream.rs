@@ -2,7 +2,7 @@
 //!
 //! Both halves of an exchange hold it by `&`: what they share is borrowed only between two waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,32 +11,38 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::config;
+use super::read::Pace;
 use super::session::Session;
 use crate::buf::Buf;
 use crate::fault::{Cause, Fault, Side};
+use crate::io::receive::{Posted, Poster};
 use crate::io::socket::Socket;
-use crate::limits::{BUF_BYTES, LINGER_BYTES_MAX, TUNNEL_SENDS};
+use crate::limits::{BUF_BYTES, TUNNEL_SENDS};
 use crate::stage::{Stage, Watch};
 
 #[derive(Debug)]
 pub struct Stream {
-    socket: Socket,
+    pub(super) socket: Socket,
     pub watch: Watch,
     side: Side,
     /// Longest wait for the peer to take something.
     send_limit: Duration,
-    tls: Option<Box<RefCell<Tls>>>,
+    pub(super) tls: Option<Box<RefCell<Tls>>>,
+    pub(super) pace: Cell<Pace>,
+    pub(super) poster: RefCell<Poster>,
+    /// A receive that was posted before anybody waits for it: see [`Stream::listen`].
+    pub(super) posted: RefCell<Option<Posted>>,
 }
 
 /// Invariant: `incoming` begins with what rustls has not consumed; `outgoing` is what the kernel
 /// has not taken.
 #[derive(Debug)]
-struct Tls {
-    session: Session,
-    incoming: Buf,
-    outgoing: Buf,
+pub(super) struct Tls {
+    pub(super) session: Session,
+    pub(super) incoming: Buf,
+    pub(super) outgoing: Buf,
     /// The peer has sent close_notify; rustls says so once.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// What a read came to.
@@ -59,7 +65,16 @@ pub struct Handshake {
 
 impl Stream {
     pub fn new(socket: Socket, watch: Watch, side: Side, send_limit: Duration) -> Self {
-        Self { socket, watch, side, send_limit, tls: None }
+        Self {
+            socket,
+            watch,
+            side,
+            send_limit,
+            tls: None,
+            pace: Cell::default(),
+            poster: RefCell::default(),
+            posted: RefCell::default(),
+        }
     }
 
     /// Begins TLS on a fresh connection.
@@ -96,113 +111,6 @@ impl Stream {
                 Some(Input::Data) | None => first = false,
             }
         }
-    }
-
-    /// Waits for at least one byte of plaintext, or the end, within the step that the caller has
-    /// entered.
-    pub async fn read(&self, plain: &mut Buf) -> Result<Input, Fault> {
-        self.read_unless(plain, || false).await
-    }
-
-    /// As [`Stream::read`], for an upstream; once a tick `gone` is asked whether the client has
-    /// left.
-    pub async fn read_unless(
-        &self,
-        plain: &mut Buf,
-        gone: impl Fn() -> bool + Unpin,
-    ) -> Result<Input, Fault> {
-        loop {
-            if let Some(input) = self.read_once(plain, &gone).await? {
-                return Ok(input);
-            }
-        }
-    }
-
-    /// One readiness and one receive. `None`: bytes came, but no plaintext.
-    async fn read_once(
-        &self,
-        plain: &mut Buf,
-        gone: impl Fn() -> bool + Unpin,
-    ) -> Result<Option<Input>, Fault> {
-        if self.tls.as_ref().is_some_and(|tls| tls.borrow().ended) {
-            return Ok(Some(Input::End));
-        }
-        // An error of the readiness itself shows again, in words, at the receive that follows.
-        let _ = self.watch.wait_unless(pin!(self.socket.readable()), gone).await?;
-        let Some(tls) = &self.tls else {
-            return self.receive(plain);
-        };
-        let (input, owes) = {
-            let tls = &mut *tls.borrow_mut();
-            let before = plain.len();
-            let input = match self.receive(&mut tls.incoming)? {
-                Some(Input::End) => Some(Input::Truncated),
-                Some(_) => self.decrypt(tls, plain, before)?,
-                None => None,
-            };
-            (input, !tls.outgoing.is_empty())
-        };
-        if owes && !self.try_flush()? {
-            Box::pin(self.flush()).await?;
-        }
-        Ok(input)
-    }
-
-    fn receive(&self, into: &mut Buf) -> Result<Option<Input>, Fault> {
-        let space = into.space(RECEIVE_BYTES_MIN);
-        let room = space.len().min(BUF_BYTES);
-        let received = self.socket.try_recv(&mut space[..room]);
-        let outcome = match received {
-            Ok(Some(0)) => Ok(Some(Input::End)),
-            Ok(Some(n)) => {
-                into.filled(n);
-                Ok(Some(Input::Data))
-            }
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.fault(Cause::Io(error))),
-        };
-        if into.is_empty() {
-            into.clear();
-        }
-        outcome
-    }
-
-    fn decrypt(
-        &self,
-        tls: &mut Tls,
-        plain: &mut Buf,
-        before: usize,
-    ) -> Result<Option<Input>, Fault> {
-        let Tls { session, incoming, outgoing, ended } = tls;
-        if session.is_handshaking() && looks_like_http(incoming.data()) {
-            return Err(self.fault(Cause::PlainOnTls));
-        }
-        // A handshake that failed on this worker may have left its name behind.
-        if session.is_handshaking() {
-            config::take_asked_name();
-        }
-        let received = match session.receive(incoming.data_mut(), plain, outgoing) {
-            Ok(received) => received,
-            Err(error) => {
-                // The alert is worth one try; a peer that does not take it gets none.
-                let _ = self.socket.try_send(outgoing.data());
-                outgoing.clear();
-                incoming.clear();
-                return Err(self.fault(Cause::Tls(error)));
-            }
-        };
-        incoming.consume(received.consumed);
-        *ended = received.end;
-        if incoming.len() >= INCOMING_BYTES_MAX {
-            return Err(self.fault(Cause::Tls(rustls::Error::PeerSentOversizedRecord)));
-        }
-        Ok(if plain.len() > before {
-            Some(Input::Data)
-        } else if received.end {
-            Some(Input::End)
-        } else {
-            None
-        })
     }
 
     /// Sends all of `data`, waiting whenever the peer does not take it. Mostly it takes it at once;
@@ -288,7 +196,7 @@ impl Stream {
     }
 
     /// Sends what TLS has queued; true when all of it is gone.
-    fn try_flush(&self) -> Result<bool, Fault> {
+    pub(super) fn try_flush(&self) -> Result<bool, Fault> {
         let Some(tls) = &self.tls else { return Ok(true) };
         let outgoing = &mut tls.borrow_mut().outgoing;
         while !outgoing.is_empty() {
@@ -300,7 +208,7 @@ impl Stream {
         Ok(true)
     }
 
-    async fn flush(&self) -> Result<(), Fault> {
+    pub(super) async fn flush(&self) -> Result<(), Fault> {
         while !self.try_flush()? {
             self.writable().await?;
         }
@@ -337,32 +245,9 @@ impl Stream {
         self.socket.reset_on_close();
     }
 
-    /// Reads and throws away what the peer still sends, until it is done or the bound is reached:
-    /// closing a socket with unread input would reset it, and the peer would lose our last answer.
-    pub async fn linger(&self) {
-        let mut thrown = 0;
-        let mut bin = Buf::new();
-        while thrown < LINGER_BYTES_MAX {
-            if self.watch.wait(pin!(self.socket.readable())).await.is_err() {
-                return;
-            }
-            match self.receive(&mut bin) {
-                Ok(Some(Input::Data)) => thrown += bin.len() as u64,
-                Ok(None) => {}
-                Ok(Some(Input::End | Input::Truncated)) | Err(_) => return,
-            }
-            bin.clear();
-        }
-    }
-
     /// True when the peer has gone: see [`Socket::peer_closed`].
     pub fn peer_closed(&self) -> bool {
         self.socket.peer_closed()
-    }
-
-    /// True when something can be read: see [`Socket::has_input`].
-    pub fn has_input(&self) -> bool {
-        self.socket.has_input()
     }
 
     async fn writable(&self) -> Result<(), Fault> {
@@ -394,18 +279,7 @@ impl Stream {
         Fault { stage: self.send_stage(), side: self.side, cause: Cause::Io(error) }
     }
 
-    fn fault(&self, cause: Cause) -> Fault {
+    pub(super) fn fault(&self, cause: Cause) -> Fault {
         Fault { stage: self.watch.stage(), side: self.side, cause }
     }
 }
-
-/// True when the first bytes of a connection are a request line and not a TLS record.
-fn looks_like_http(first: &[u8]) -> bool {
-    first.len() >= 4 && first[..4].iter().all(|b| b.is_ascii_uppercase() || *b == b' ')
-}
-
-/// Least space for a receive: one full TLS record.
-const RECEIVE_BYTES_MIN: usize = 16384 + 256 + 5;
-/// Unconsumed ciphertext beyond this can't be a record or a handshake message that rustls accepts
-/// (64 KiB).
-const INCOMING_BYTES_MAX: usize = 2 * BUF_BYTES;

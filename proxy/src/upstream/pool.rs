@@ -24,15 +24,18 @@ impl Pool {
     /// A connection to one of `addresses`, tried in their order, on which the app has neither
     /// closed nor sent anything.
     ///
-    /// Looking costs a system call. But bytes that nobody asked for would be taken for the next
-    /// answer, and given to somebody else; and a request that can't be repeated must not meet a
-    /// dead connection.
-    pub fn take(&self, addresses: &[UpstreamAddress]) -> Option<(Stream, UpstreamAddress)> {
+    /// Bytes that nobody asked for would be taken for the next answer, and given to somebody else;
+    /// and a request that can't be repeated must not meet a dead connection: that is `surely`.
+    pub fn take(
+        &self,
+        addresses: &[UpstreamAddress],
+        surely: bool,
+    ) -> Option<(Stream, UpstreamAddress)> {
         let mut idle = self.idle.borrow_mut();
         for address in addresses {
             let Some(streams) = idle.get_mut(address) else { continue };
             while let Some(Idle { stream, .. }) = streams.pop() {
-                if !stream.has_input() {
+                if stream.is_silent(surely) {
                     return Some((stream, address.clone()));
                 }
             }
@@ -45,6 +48,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let streams = idle.entry(address).or_default();
         if streams.len() < UPSTREAM_IDLE_CONNECTIONS_MAX {
+            stream.listen();
             streams.push(Idle { stream, since_ms: now_ms });
         }
     }
@@ -53,7 +57,8 @@ impl Pool {
     pub fn sweep(&self, now_ms: u64, limit: Duration) {
         let limit_ms = limit.as_millis() as u64;
         self.idle.borrow_mut().retain(|_, streams| {
-            streams.retain(|idle| idle.since_ms + limit_ms > now_ms && !idle.stream.has_input());
+            streams
+                .retain(|idle| idle.since_ms + limit_ms > now_ms && idle.stream.is_silent(false));
             !streams.is_empty()
         });
     }

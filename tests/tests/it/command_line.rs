@@ -27,6 +27,16 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
+fn the_table_of_directives_is_printed() {
+    let dir = TempDir::new().unwrap();
+    let (code, text) = ran(dir.path(), &["directives"]);
+    assert_eq!(code, Some(0), "{text}");
+    for name in ["proxy_pass ", "ssl_certificate ", "fastcgi_* ", "sendfile "] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}: {text}");
+    }
+}
+
+#[test]
 fn a_good_configuration_is_called_good() {
     let dir = TempDir::new().unwrap();
     let config = Setup::to_address("127.0.0.1:3838").write(dir.path());

@@ -100,6 +100,11 @@ fn any_configuration_is_read_to_its_end() {
 }
 
 #[test]
+fn any_nginx_conf_is_read_and_printed_and_read_again() {
+    replay("nginx", fuzz::nginx);
+}
+
+#[test]
 fn any_certificate_is_read_to_its_end() {
     replay("cert", fuzz::cert);
 }
@@ -107,6 +112,21 @@ fn any_certificate_is_read_to_its_end() {
 #[test]
 fn headers_of_balancers_have_one_end() {
     replay("proxy_header", fuzz::proxy_header);
+}
+
+#[test]
+fn request_targets() {
+    replay("uri", fuzz::uri);
+}
+
+#[test]
+fn expressions() {
+    replay("regex", fuzz::regex);
+}
+
+#[test]
+fn templates() {
+    replay("template", fuzz::template);
 }
 
 const MUTATIONS: usize = 3_000;

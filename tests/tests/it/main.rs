@@ -37,5 +37,7 @@ mod rungs;
 mod signals;
 mod upgrade;
 
+mod engine;
+mod engine_fields;
 mod fuzz;
 mod tidy;

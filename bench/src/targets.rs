@@ -1,0 +1,161 @@
+//! Where sheen must land: the one table of targets, and how each is judged.
+
+use crate::compare::is_baseline;
+use crate::peers::Kind;
+use crate::spread::{Results, Spread, ratios};
+
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) case: &'static str,
+    pub(crate) wanted: Wanted,
+    /// Why it is not reached, for the report; to be written by whoever has found out.
+    pub(crate) reason: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Wanted {
+    /// CPU time per unit of work, at most this much of nginx's.
+    ToNginx(f64),
+    /// The same of the floor's.
+    ToFloor(f64),
+    /// Half of the answers come at least as early as nginx's.
+    MedianAsNginx,
+    /// Memory of one connection.
+    KilobytesAtMost(f64),
+    /// In all rounds.
+    None(&'static str),
+    /// The slowest percent while something changes, no slower than in the worst round without.
+    CalmWhileChanging,
+    /// What two workers do, to one.
+    TwoWorkers(f64),
+}
+
+pub(crate) const TARGETS: [Target; 19] = [
+    target("redirect", Wanted::ToNginx(0.70)),
+    target("get-5b", Wanted::ToNginx(0.70)),
+    target("get-5b", Wanted::ToFloor(1.35)),
+    target("get-1k", Wanted::ToNginx(0.70)),
+    target("get-1k", Wanted::ToFloor(1.35)),
+    target("get-10k", Wanted::ToNginx(0.70)),
+    target("get-10k", Wanted::ToFloor(1.35)),
+    target("download", Wanted::ToNginx(0.42)),
+    target("upload", Wanted::ToNginx(0.50)),
+    target("handshake-full", Wanted::ToNginx(0.50)),
+    target("handshake-resumed", Wanted::ToNginx(0.50)),
+    target("echo-64", Wanted::ToNginx(0.70)),
+    target("echo-one", Wanted::ToNginx(0.95)),
+    target("echo-one", Wanted::MedianAsNginx),
+    target("idle", Wanted::KilobytesAtMost(5.0)),
+    target("swap", Wanted::None("failed")),
+    target("swap", Wanted::None("closed")),
+    target("swap", Wanted::CalmWhileChanging),
+    target("scaling", Wanted::TwoWorkers(1.85)),
+];
+
+/// [`Target::reason`] is filled in as `Target { reason: "...", ..target(...) }`.
+const fn target(case: &'static str, wanted: Wanted) -> Target {
+    Target { case, wanted, reason: "" }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) value: String,
+    pub(crate) reached: bool,
+}
+
+impl Target {
+    pub(crate) fn of(case: &str) -> impl Iterator<Item = &'static Self> {
+        TARGETS.iter().filter(move |target| target.case == case)
+    }
+
+    /// `None` when it was not measured.
+    pub(crate) fn judge(&self, results: &Results) -> Option<Found> {
+        let own = results.get(Kind::Sheen.word())?;
+        let to = |base: &str, metric: &str| {
+            Spread::of(&ratios(results, Kind::Sheen.word(), base, metric))
+        };
+        let nginx = results.keys().find(|name| is_baseline(name));
+        let (spread, reached) = match self.wanted {
+            Wanted::ToNginx(most) => at_most(to(nginx?, "cost")?, most),
+            Wanted::ToFloor(most) => at_most(to(Kind::Floor.word(), "cost")?, most),
+            Wanted::MedianAsNginx => at_most(to(nginx?, "p50_us")?, 1.0),
+            Wanted::KilobytesAtMost(most) => at_most(own.spread("cost")?, most),
+            Wanted::None(metric) => {
+                let spread = own.spread(metric)?;
+                return Some(Found {
+                    value: format!("{:.0}", spread.max),
+                    reached: spread.max == 0.0,
+                });
+            }
+            Wanted::CalmWhileChanging => {
+                let (during, quiet) = (own.spread("p99_during_us")?, own.spread("p99_quiet_us")?);
+                let value = format!("{:.0} us; {:.0} without", during.median, quiet.max);
+                return Some(Found { value, reached: during.median <= quiet.max });
+            }
+            Wanted::TwoWorkers(least) => {
+                let spread = own.spread("gain")?;
+                (spread, shown(spread.median) >= least)
+            }
+        };
+        let Spread { median, min, max } = spread;
+        Some(Found { value: format!("{median:.2} ({min:.2}-{max:.2})"), reached })
+    }
+}
+
+impl Wanted {
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::ToNginx(most) => format!("{most:.2} of nginx's CPU time"),
+            Self::ToFloor(most) => format!("{most:.2} of the floor's CPU time"),
+            Self::MedianAsNginx => "p50 no worse than nginx's".to_owned(),
+            Self::KilobytesAtMost(most) => format!("{most:.0} kB each"),
+            Self::None(metric) => format!("0 {metric}"),
+            Self::CalmWhileChanging => "p99 within noise".to_owned(),
+            Self::TwoWorkers(least) => format!("2 workers do {least:.2} of 1"),
+        }
+    }
+}
+
+fn at_most(spread: Spread, most: f64) -> (Spread, bool) {
+    (spread, shown(spread.median) <= most)
+}
+
+/// As it is printed: nobody shall read "0.70" and "not reached".
+fn shown(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::CASES;
+    use crate::compare::Rounds;
+
+    #[test]
+    fn every_target_is_of_a_case() {
+        for target in &TARGETS {
+            assert!(CASES.iter().any(|case| case.word == target.case), "{}", target.case);
+        }
+    }
+
+    #[test]
+    fn targets_are_judged_by_what_is_printed() {
+        let rounds = |metric, values: &[f64]| Rounds {
+            samples: values.iter().map(|value| [(metric, *value)].into()).collect(),
+            ..Rounds::default()
+        };
+        let mut results = Results::new();
+        results.insert("nginx".to_owned(), rounds("cost", &[10.0, 10.0]));
+        let judge = |results: &Results, wanted| target("get-1k", wanted).judge(results);
+        assert_eq!(judge(&results, Wanted::ToNginx(0.70)), None);
+        results.insert("sheen".to_owned(), rounds("cost", &[7.04, 7.0]));
+        assert!(judge(&results, Wanted::ToNginx(0.70)).unwrap().reached);
+        assert!(!judge(&results, Wanted::ToNginx(0.69)).unwrap().reached);
+        assert_eq!(judge(&results, Wanted::ToFloor(1.35)), None);
+        results.insert("sheen".to_owned(), rounds("failed", &[0.0, 1.0]));
+        assert!(!judge(&results, Wanted::None("failed")).unwrap().reached);
+        results.insert("sheen".to_owned(), rounds("gain", &[1.9, 1.8]));
+        assert!(judge(&results, Wanted::TwoWorkers(1.85)).unwrap().reached);
+    }
+}

@@ -1,0 +1,55 @@
+//! nginx.conf: the language, what may be said in it, and what was said.
+//!
+//! Read in this order: `lex` (words), [`tree`] (directives and blocks), [`table`] (what every
+//! directive is), `check` (the tree against the table), with `rules`, [`values`], [`address`],
+//! [`condition`] and [`location`] for the arguments, `include` for files and `hint` for what to do.
+
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+use check::Check;
+
+pub mod address;
+mod check;
+pub mod condition;
+mod hint;
+mod include;
+mod lex;
+pub mod location;
+mod rules;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+pub mod values;
+
+pub use lex::Word;
+pub use tree::{Directive, Source, Tree};
+
+/// What the command line says about a configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `-p`: logs, roots and relative paths of most directives are relative to it.
+    pub prefix: PathBuf,
+    /// The folder of the configuration file: includes are relative to it.
+    pub conf_prefix: PathBuf,
+    /// `-g`, in their order.
+    pub globals: Vec<String>,
+}
+
+/// Reads a file and all it includes. Everything that is wrong is reported at once, in the order in
+/// which nginx would come upon it.
+pub fn read(path: &Path, options: &Options) -> Result<Tree, Vec<Problem>> {
+    Check::new(options).run(path)
+}
+
+/// For the fuzzer: any text is read, printed, read again and checked, and no file is opened.
+#[doc(hidden)]
+pub fn fuzz(text: &[u8]) {
+    tree::fuzz_print(text);
+    let folder = PathBuf::from("/nonexistent");
+    let options = Options { prefix: folder.clone(), conf_prefix: folder, globals: Vec::new() };
+    for problem in Check::new(&options).run_text(text) {
+        assert!(!problem.what.is_empty() && !problem.file.is_empty(), "{problem:?}");
+    }
+}

@@ -1,0 +1,338 @@
+//! What nginx asks of the arguments of single directives, beyond their number and kind.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use super::address::{self, ListenAddress, Url};
+use super::condition::condition;
+use super::location::{How, Matches, matches};
+use super::table::{Contexts, HTTP, IF_LOCATION, LIMIT_EXCEPT, LOCATION, SERVER, UPSTREAM};
+use super::tree::{Directive, all};
+use super::values;
+
+/// The first thing that is wrong with the arguments of a directive in this context, in words of
+/// nginx. `around` is the location that it stands in, at any depth.
+pub(super) fn arguments(
+    directive: &Directive,
+    context: Contexts,
+    around: Option<&Matches>,
+) -> Result<(), String> {
+    let name = directive.name();
+    match &*name {
+        "access_log" => access_log(directive),
+        "add_header" | "add_trailer" => always(directive),
+        "alias" if around.is_some_and(|around| around.how == How::Named) => {
+            Err("the \"alias\" directive cannot be used inside the named location".to_owned())
+        }
+        "error_log" => error_log(directive),
+        "error_page" => error_page(directive),
+        "if" => condition(directive.args()).map(drop),
+        "index" => match directive.args().iter().find(|word| word.bytes.is_empty()) {
+            Some(_) => Err("index \"\" in \"index\" directive is invalid".to_owned()),
+            None => Ok(()),
+        },
+        "keepalive" => match values::number(directive.arg(0)) {
+            None | Some(0) => {
+                let value = directive.text(0);
+                Err(format!("invalid value \"{value}\" in \"keepalive\" directive"))
+            }
+            Some(_) => Ok(()),
+        },
+        "keepalive_timeout" => {
+            let first = values::milliseconds(directive.arg(0)).is_some();
+            let second = directive.args().len() < 2 || values::seconds(directive.arg(1)).is_some();
+            if first && second { Ok(()) } else { Err(invalid_value(directive)) }
+        }
+        "listen" => address::listen(directive.args()).map(drop),
+        "location" => location(directive, around),
+        "log_format" => log_format(directive),
+        "map" => variable(directive, 1),
+        "proxy_cookie_domain" | "proxy_cookie_path" if directive.args().len() == 1 => {
+            one_of(directive, 0, &["off"])
+        }
+        "proxy_pass" => proxy_pass(directive, context, around),
+        "proxy_redirect" if directive.args().len() == 1 => {
+            one_of(directive, 0, &["off", "default", "false"])
+        }
+        "return" => return_code(directive),
+        "rewrite" if directive.args().len() == 3 => {
+            one_of(directive, 2, &["last", "break", "redirect", "permanent"])
+        }
+        "server" if context == UPSTREAM => address::member(directive.args()).map(drop),
+        "set" => variable(directive, 0),
+        "ssl_session_cache" => session_cache(directive),
+        "worker_connections" => match values::number(directive.arg(0)) {
+            Some(_) => Ok(()),
+            None => Err(format!("invalid number \"{}\"", directive.text(0))),
+        },
+        "worker_processes" => match values::number(directive.arg(0)) {
+            Some(1..) => Ok(()),
+            None if directive.arg(0) == b"auto" => Ok(()),
+            _ => Err(invalid_value(directive)),
+        },
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn invalid_value(directive: &Directive) -> String {
+    format!("\"{}\" directive invalid value", directive.name())
+}
+
+fn one_of(directive: &Directive, number: usize, words: &[&str]) -> Result<(), String> {
+    let given = directive.text(number);
+    if words.contains(&&*given) { Ok(()) } else { Err(format!("invalid parameter \"{given}\"")) }
+}
+
+fn variable(directive: &Directive, number: usize) -> Result<(), String> {
+    match directive.arg(number) {
+        [b'$', _, ..] => Ok(()),
+        _ => Err(format!("invalid variable name \"{}\"", directive.text(number))),
+    }
+}
+
+fn always(directive: &Directive) -> Result<(), String> {
+    if directive.args().len() < 3 { Ok(()) } else { one_of(directive, 2, &["always"]) }
+}
+
+fn access_log(directive: &Directive) -> Result<(), String> {
+    if directive.arg(0) == b"off" {
+        return match directive.args().get(1) {
+            None => Ok(()),
+            Some(_) => Err(format!("invalid parameter \"{}\"", directive.text(1))),
+        };
+    }
+    let (mut buffered, mut flushed) = (directive.arg(0).starts_with(b"syslog:"), false);
+    for number in 2..directive.args().len() {
+        let parameter = directive.text(number);
+        let (name, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
+        match name {
+            "buffer" => {
+                let size = values::size(value.as_bytes()).filter(|size| *size > 0);
+                size.ok_or_else(|| format!("invalid buffer size \"{value}\""))?;
+                buffered = true;
+            }
+            "flush" => {
+                let time = values::milliseconds(value.as_bytes()).filter(|time| !time.is_zero());
+                time.ok_or_else(|| format!("invalid flush time \"{value}\""))?;
+                flushed = true;
+            }
+            "gzip" => buffered = true,
+            "if" if parameter.contains('=') => {}
+            _ => return Err(format!("invalid parameter \"{parameter}\"")),
+        }
+    }
+    if flushed && !buffered {
+        return Err(format!("no buffer is defined for access_log \"{}\"", directive.text(0)));
+    }
+    Ok(())
+}
+
+fn error_log(directive: &Directive) -> Result<(), String> {
+    for number in 1..directive.args().len() {
+        let level = directive.text(number);
+        if !LOG_LEVELS.contains(&&*level) {
+            return Err(format!("invalid log level \"{level}\""));
+        }
+    }
+    Ok(())
+}
+
+fn log_format(directive: &Directive) -> Result<(), String> {
+    if directive.arg(0) == b"combined" {
+        return Err("duplicate \"log_format\" name \"combined\"".to_owned());
+    }
+    let escaping = directive.text(1);
+    match escaping.strip_prefix("escape=") {
+        None | Some("default" | "json" | "none") => Ok(()),
+        Some(other) => Err(format!("unknown log format escaping \"{other}\"")),
+    }
+}
+
+fn error_page(directive: &Directive) -> Result<(), String> {
+    let words = directive.args();
+    let mut codes = words.len() - 1;
+    // `=200` or `=` may stand before the page.
+    if let Some(word) = words.get(codes.wrapping_sub(1))
+        && let [b'=', code @ ..] = &word.bytes[..]
+    {
+        if codes == 1 {
+            return Err(format!("invalid value \"{}\"", directive.text(0)));
+        }
+        if !code.is_empty() && values::number(code).is_none() {
+            return Err(format!("invalid value \"={}\"", String::from_utf8_lossy(code)));
+        }
+        codes -= 1;
+    }
+    for number in 0..codes {
+        let text = directive.text(number);
+        match values::number(directive.arg(number)) {
+            None | Some(499) => return Err(format!("invalid value \"{text}\"")),
+            Some(300..=599) => {}
+            Some(_) => return Err(format!("value \"{text}\" must be between 300 and 599")),
+        }
+    }
+    Ok(())
+}
+
+fn return_code(directive: &Directive) -> Result<(), String> {
+    let first = directive.arg(0);
+    let is_address =
+        [&b"http://"[..], b"https://", b"$scheme"].iter().any(|head| first.starts_with(head));
+    match values::number(first) {
+        Some(0..=999) => Ok(()),
+        None if directive.args().len() == 1 && is_address => Ok(()),
+        _ => Err(format!("invalid return code \"{}\"", directive.text(0))),
+    }
+}
+
+fn proxy_pass(
+    directive: &Directive,
+    context: Contexts,
+    around: Option<&Matches>,
+) -> Result<(), String> {
+    let Url::Fixed { uri: Some(_), .. } = address::url(&directive.text(0))? else {
+        return Ok(());
+    };
+    let no_path = around.is_some_and(|around| around.is_regex() || around.how == How::Named);
+    if no_path || matches!(context, IF_LOCATION | LIMIT_EXCEPT) {
+        return Err("\"proxy_pass\" cannot have URI part in location given by regular \
+                    expression, or inside named location, or inside \"if\" statement, or inside \
+                    \"limit_except\" block"
+            .to_owned());
+    }
+    Ok(())
+}
+
+fn session_cache(directive: &Directive) -> Result<(), String> {
+    for number in 0..directive.args().len() {
+        let text = directive.text(number);
+        let mut parts = text.splitn(3, ':');
+        let right = match (parts.next(), parts.next(), parts.next()) {
+            (Some("off" | "none" | "builtin"), None, None) => true,
+            (Some("builtin"), Some(size), None) => values::number(size.as_bytes()).is_some(),
+            (Some("shared"), Some(name), Some(size)) if !name.is_empty() => {
+                match values::size(size.as_bytes()) {
+                    Some(bytes) if bytes < SESSION_CACHE_BYTES_MIN => {
+                        return Err(format!("session cache \"{text}\" is too small"));
+                    }
+                    size => size.is_some(),
+                }
+            }
+            _ => false,
+        };
+        if !right {
+            return Err(format!("invalid session cache \"{text}\""));
+        }
+    }
+    Ok(())
+}
+
+fn location(directive: &Directive, around: Option<&Matches>) -> Result<(), String> {
+    let inner = matches(directive.args())?;
+    let Some(outer) = around else {
+        return Ok(());
+    };
+    let (name, outside) = (inner.text(), outer.text());
+    if outer.how == How::Exact {
+        return Err(format!(
+            "location \"{name}\" cannot be inside the exact location \"{outside}\""
+        ));
+    }
+    if outer.how == How::Named {
+        return Err(format!(
+            "location \"{name}\" cannot be inside the named location \"{outside}\""
+        ));
+    }
+    if inner.how == How::Named {
+        return Err(format!("named location \"{name}\" can be on the server level only"));
+    }
+    if !inner.is_regex() && !inner.path.starts_with(&outer.path) {
+        return Err(format!("location \"{name}\" is outside location \"{outside}\""));
+    }
+    Ok(())
+}
+
+/// What is wrong between the directives of a block: which of them, or the block's own end, and in
+/// which words.
+pub(super) fn block(directive: &Directive, context: Contexts) -> Vec<(Option<usize>, String)> {
+    let block = directive.block();
+    let mut wrong = Vec::new();
+    match context {
+        SERVER | LOCATION => {
+            let mut seen = HashSet::new();
+            for (number, location) in block.iter().enumerate() {
+                let Ok(matches) = matches(location.args()) else { continue };
+                let how = match matches.how {
+                    How::PrefixAlone => How::Prefix,
+                    how => how,
+                };
+                // Of expressions and of names, nginx takes the first and says nothing.
+                let compared = location.is("location") && !matches.is_regex() && how != How::Named;
+                let what = format!("duplicate location \"{}\"", matches.text());
+                if compared && !seen.insert((how, matches.path)) {
+                    wrong.push((Some(number), what));
+                }
+            }
+        }
+        UPSTREAM if all(block, "server").next().is_none() => {
+            wrong.push((None, "no servers are inside upstream".to_owned()));
+        }
+        _ => {}
+    }
+    wrong
+}
+
+/// What only one directive of a block may have, and what nginx says of a second one that has it.
+pub(super) fn claim(directive: &Directive, context: Contexts) -> Option<(String, String)> {
+    let name = directive.text(0);
+    let what = match &*directive.name() {
+        "listen" => {
+            let listen = address::listen(directive.args()).ok()?;
+            let port = *listen.ports.start();
+            match listen.address {
+                ListenAddress::Ip(ip) => {
+                    format!("a duplicate listen {}", SocketAddr::new(ip, port))
+                }
+                ListenAddress::Unix(path) => format!("a duplicate listen unix:{path}"),
+                ListenAddress::Host(_) => return None,
+            }
+        }
+        "log_format" => format!("duplicate \"log_format\" name \"{name}\""),
+        "upstream" if context == HTTP => format!("duplicate upstream \"{name}\""),
+        _ => return None,
+    };
+    let key = if directive.is("upstream") { what.to_lowercase() } else { what.clone() };
+    Some((key, what))
+}
+
+/// What is wrong with a line of data in the block of that name.
+pub(super) fn line(block: &str, line: &Directive) -> Result<(), &'static str> {
+    let alone = ["hostnames", "volatile"].iter().any(|word| line.is(word));
+    match (block, line.words().len()) {
+        ("map", 1) if alone => Ok(()),
+        ("map", 2) => Ok(()),
+        ("map", _) => Err("invalid number of the map parameters"),
+        _ => Ok(()),
+    }
+}
+
+const LOG_LEVELS: &[&str] = &[
+    "debug",
+    "info",
+    "notice",
+    "warn",
+    "error",
+    "crit",
+    "alert",
+    "emerg",
+    "debug_core",
+    "debug_alloc",
+    "debug_mutex",
+    "debug_event",
+    "debug_http",
+    "debug_mail",
+    "debug_stream",
+];
+
+/// Eight pages.
+const SESSION_CACHE_BYTES_MIN: u64 = 8 * 4096;

@@ -1,0 +1,151 @@
+//! Escaping and unescaping of URIs as nginx does it.
+
+/// Bytes to escape, one bit each.
+pub(super) type Set = [u32; 8];
+
+/// For a path: what would end it or is not allowed in it.
+pub(super) const URI: &Set = &set(b" \"#%<>?\\^`{|}");
+/// For arguments: what separates them as well.
+pub(super) const ARGS: &Set = &set(b" \"#%&+;<>?\\^`{|}");
+/// For a request line: what would end it. What is not ASCII goes as it is.
+pub(super) const REQUEST_LINE: &Set = &{
+    let mut set = *CONTROL;
+    set[1] |= 1;
+    set
+};
+/// For a header field: control characters, which would end it.
+pub(super) const CONTROL: &Set = &set(b"");
+
+/// Appends `text` with every byte of `set` as `%XX`.
+pub(super) fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
+    out.reserve(text.len());
+    for byte in text {
+        if has(set, *byte) {
+            out.extend_from_slice(&[
+                b'%',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]);
+        } else {
+            out.push(*byte);
+        }
+    }
+}
+
+/// As [`append`]; text that needs no escape is copied in one go.
+pub(super) fn append_mostly_plain(text: &[u8], set: &Set, out: &mut Vec<u8>) {
+    if text.iter().any(|byte| has(set, *byte)) {
+        append(text, set, out);
+    } else {
+        out.extend_from_slice(text);
+    }
+}
+
+/// Decodes, up to the first `?`, what may stand in a redirect unescaped; in place.
+pub(super) fn unescape_redirect(text: &mut Vec<u8>) {
+    if memchr::memchr(b'%', text).is_none() {
+        return;
+    }
+    let hex = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    let (mut from, mut to) = (0, 0);
+    while from < text.len() {
+        let byte = text[from];
+        from += 1;
+        if byte != b'%' {
+            text[to] = byte;
+            to += 1;
+            if byte == b'?' {
+                break;
+            }
+            continue;
+        }
+        // A percent sign that escapes nothing goes, as nginx has it.
+        let Some(first) = text.get(from).copied() else { break };
+        from += 1;
+        let Some(high) = hex(first) else {
+            text[to] = first;
+            to += 1;
+            continue;
+        };
+        let Some(second) = text.get(from).copied() else { break };
+        from += 1;
+        let Some(low) = hex(second) else { continue };
+        match high << 4 | low {
+            b'?' => {
+                text[to] = b'?';
+                to += 1;
+                break;
+            }
+            plain @ b'&'..=b'~' => {
+                text[to] = plain;
+                to += 1;
+            }
+            _ => {
+                text[to..to + 3].copy_from_slice(&[b'%', first, second]);
+                to += 3;
+            }
+        }
+    }
+    let rest = text.len() - from;
+    text.copy_within(from.., to);
+    text.truncate(to + rest);
+}
+
+fn has(set: &Set, byte: u8) -> bool {
+    set[usize::from(byte >> 5)] & (1 << (byte & 31)) != 0
+}
+
+/// Control characters, DEL and what is not ASCII are in every set but that of control characters,
+/// which leaves the last.
+const fn set(bytes: &[u8]) -> Set {
+    let beyond_ascii = if bytes.is_empty() { 0 } else { u32::MAX };
+    let mut set = [u32::MAX, 0, 0, 1 << 31, beyond_ascii, beyond_ascii, beyond_ascii, beyond_ascii];
+    let mut at = 0;
+    while at < bytes.len() {
+        set[(bytes[at] >> 5) as usize] |= 1 << (bytes[at] & 31);
+        at += 1;
+    }
+    set
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_escaped_where_they_mean_something() {
+        for (text, uri, args) in [
+            ("/a b", "/a%20b", "/a%20b"),
+            ("a&b+c;d", "a&b+c;d", "a%26b%2Bc%3Bd"),
+            ("100%?#", "100%25%3F%23", "100%25%3F%23"),
+            ("\u{e9}\n\"<>\\^`{|}", "%C3%A9%0A%22%3C%3E%5C%5E%60%7B%7C%7D", ""),
+            ("-._~!$'()*,:=@[]", "-._~!$'()*,:=@[]", ""),
+        ] {
+            let mut out = Vec::new();
+            append(text.as_bytes(), URI, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), uri);
+            let mut out = Vec::new();
+            append_mostly_plain(text.as_bytes(), ARGS, &mut out);
+            let args = if args.is_empty() { uri } else { args };
+            assert_eq!(String::from_utf8(out).unwrap(), args);
+        }
+    }
+
+    #[test]
+    fn redirects_are_unescaped_up_to_their_arguments() {
+        for (text, expected) in [
+            ("/plain", "/plain"),
+            ("/a%41%2f%20%25?x=%41", "/aA/%20%25?x=%41"),
+            ("/a%3Fb%41", "/a?b%41"),
+            ("/%zz%4", "/zz"),
+            ("/%4g%", "/"),
+            ("/%7e%7F%c3", "/~%7F%c3"),
+        ] {
+            let mut text = text.as_bytes().to_vec();
+            unescape_redirect(&mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), expected);
+        }
+    }
+}

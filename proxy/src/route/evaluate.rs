@@ -1,0 +1,231 @@
+//! The values of variables and templates for one request.
+
+use super::builtin::Builtin;
+use super::escape;
+use super::facts::Facts;
+use super::fields::{self, Separator};
+use super::map::{Found, Map};
+use super::state::{Kept, State, VALUE_BYTES_MAX};
+use super::template::{Part, Template};
+use super::variable::{Prefix, Source, Variable, Variables};
+use super::{clock, reading};
+
+/// Everything an evaluation needs: what the configuration knows, what is known of the request, and
+/// what the engine has made of it.
+#[derive(Debug)]
+pub struct Context<'c> {
+    pub variables: &'c Variables,
+    pub facts: &'c Facts<'c>,
+    pub state: &'c mut State,
+}
+
+impl Context<'_> {
+    /// Appends the value of a template. Beyond its bound nothing is appended, and the state says
+    /// that it overflowed.
+    pub fn append(&mut self, template: &Template, out: &mut Vec<u8>) {
+        self.append_parts(template, false, out);
+    }
+
+    /// As `append`; `escape` has captures of an escaped URI escaped again, for arguments and
+    /// redirects.
+    pub(super) fn append_parts(&mut self, template: &Template, escape: bool, out: &mut Vec<u8>) {
+        for part in &template.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Variable(variable) => {
+                    self.variable(*variable, out);
+                }
+                Part::Capture(number) => {
+                    let text = self.state.captures.get(usize::from(*number));
+                    let state = &self.state;
+                    if escape && (state.quoted_uri || state.plus_in_uri) {
+                        escape::append(text, escape::ARGS, out);
+                    } else {
+                        out.extend_from_slice(text);
+                    }
+                }
+            }
+            if out.len() > VALUE_BYTES_MAX {
+                self.state.overflow = true;
+            }
+            if self.state.overflow {
+                return;
+            }
+        }
+    }
+
+    /// Whether a list of templates, `if=` of a log say, has an empty value or "0" in it.
+    pub fn is_false(&mut self, template: &Template) -> bool {
+        let mut value = self.state.lend();
+        self.append(template, &mut value);
+        let is_false = matches!(&*value, b"" | b"0");
+        self.state.take_back(value);
+        is_false
+    }
+
+    /// Appends the value of a variable; false when it has none, which a log shows as `-`.
+    pub fn variable(&mut self, variable: Variable, out: &mut Vec<u8>) -> bool {
+        if self.state.budget == 0 {
+            self.state.overflow = true;
+            return false;
+        }
+        self.state.budget -= 1;
+        let variables = self.variables;
+        match variables.source(variable) {
+            None => false,
+            Some(Source::Slot(slot)) => {
+                let slot = &self.state.slots[*slot];
+                if slot.kept == Kept::Set {
+                    out.extend_from_slice(&slot.value);
+                }
+                slot.kept != Kept::Missing
+            }
+            Some(Source::Map { map, slot }) => self.map(&variables.maps[*map], *slot, out),
+            Some(Source::Builtin(builtin)) => self.builtin(*builtin, out),
+            Some(Source::Prefixed(prefix, name)) => self.prefixed(*prefix, name, out),
+        }
+    }
+
+    /// Gives a variable its value, as `set` does.
+    pub(super) fn set(&mut self, variable: Variable, value: &[u8]) {
+        match self.variables.source(variable) {
+            Some(Source::Slot(slot) | Source::Map { slot, .. }) => {
+                let slot = &mut self.state.slots[*slot];
+                slot.value.clear();
+                slot.value.extend_from_slice(value);
+                slot.kept = Kept::Set;
+            }
+            Some(Source::Builtin(Builtin::Args)) => {
+                self.state.args.clear();
+                self.state.args.extend_from_slice(value);
+                self.state.valid_unparsed_uri = false;
+            }
+            // $limit_rate is taken and has no effect.
+            Some(Source::Builtin(_) | Source::Prefixed(..)) | None => {}
+        }
+    }
+
+    fn map(&mut self, map: &Map, number: usize, out: &mut Vec<u8>) -> bool {
+        let slot = &mut self.state.slots[number];
+        match slot.kept {
+            Kept::Set => {
+                out.extend_from_slice(&slot.value);
+                return true;
+            }
+            // A map that refers to itself has no value.
+            Kept::Missing | Kept::Evaluating => return false,
+            Kept::Unset => slot.kept = Kept::Evaluating,
+        }
+        let mut value = self.state.lend();
+        self.append(&map.source, &mut value);
+        let mut scratch = self.state.lend();
+        let found = map.find(&value, &mut scratch);
+        self.state.take_back(scratch);
+        let template = match found {
+            Some(Found::Value(template)) => Some(template),
+            Some(Found::Regexes) => {
+                let variables = self.variables;
+                let matched = map
+                    .regexes()
+                    .find(|(regex, _)| self.state.exec(regex, &value, variables))
+                    .map(|(_, template)| template);
+                matched.or(map.default())
+            }
+            None => None,
+        };
+        self.state.take_back(value);
+        let start = out.len();
+        if let Some(template) = template {
+            self.append(template, out);
+        }
+        let slot = &mut self.state.slots[number];
+        // A volatile map may still have been `set`.
+        if slot.kept == Kept::Evaluating {
+            slot.kept = if map.is_volatile { Kept::Unset } else { Kept::Set };
+            slot.value.clear();
+            slot.value.extend_from_slice(&out[start..]);
+        }
+        true
+    }
+
+    fn prefixed(&mut self, prefix: Prefix, name: &[u8], out: &mut Vec<u8>) -> bool {
+        let facts = self.facts;
+        let (list, separator) = match prefix {
+            Prefix::Http => (facts.fields, Separator::of(name)),
+            Prefix::SentHttp => (facts.answer.fields, Separator::Comma),
+            Prefix::SentTrailer => (facts.answer.trailers, Separator::Comma),
+            Prefix::UpstreamHttp => (facts.upstream.fields, Separator::Comma),
+            Prefix::UpstreamTrailer => (facts.upstream.trailers, Separator::Comma),
+            Prefix::UpstreamCookie => return reading::set_cookie(facts.upstream.fields, name, out),
+            Prefix::Cookie => return reading::cookie(facts.fields, name, out),
+            Prefix::Arg => return reading::argument(&self.state.args, name, out),
+        };
+        fields::append_joined(list, name, separator, out)
+    }
+
+    fn builtin(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {
+        let facts = self.facts;
+        let text: &[u8] = match builtin {
+            Builtin::Host if facts.host.is_empty() => facts.server_name,
+            Builtin::Host => facts.host,
+            Builtin::Scheme if facts.tls.is_some() => b"https",
+            Builtin::Scheme => b"http",
+            Builtin::Https if facts.tls.is_some() => b"on",
+            Builtin::Https => b"",
+            Builtin::RequestUri => facts.request_uri,
+            Builtin::Uri | Builtin::DocumentUri => &self.state.uri,
+            Builtin::Args | Builtin::QueryString => &self.state.args,
+            Builtin::IsArgs if self.state.args.is_empty() => b"",
+            Builtin::IsArgs => b"?",
+            Builtin::Request => facts.request_line,
+            Builtin::RequestMethod if self.state.method_is_get => b"GET",
+            Builtin::RequestMethod => facts.method,
+            Builtin::ServerProtocol => facts.protocol,
+            Builtin::ServerName => facts.server_name,
+            Builtin::RemoteAddr => facts.connection.remote_text,
+            Builtin::ServerAddr => facts.connection.server_addr,
+            Builtin::Hostname => facts.process.hostname,
+            Builtin::NginxVersion => facts.process.version,
+            Builtin::ProxyHost => facts.upstream.proxy_host,
+            Builtin::ProxyPort => facts.upstream.proxy_port,
+            Builtin::Pipe => b".",
+            Builtin::LimitRate => b"0",
+            Builtin::RequestCompletion if facts.answer.is_complete => b"OK",
+            Builtin::RequestCompletion => b"",
+            Builtin::DocumentRoot | Builtin::RealpathRoot | Builtin::RequestFilename => {
+                return self.file(builtin, out);
+            }
+            Builtin::TimeLocal => {
+                clock::append_local(facts.now, out);
+                return true;
+            }
+            Builtin::TimeIso8601 => {
+                clock::append_iso8601(facts.now, out);
+                return true;
+            }
+            other => return reading::rare(other, facts, self.state.status_override, out),
+        };
+        out.extend_from_slice(text);
+        // nginx's request has a port of the upstream only once there is one.
+        !(matches!(builtin, Builtin::ProxyHost | Builtin::ProxyPort) && text.is_empty())
+    }
+
+    fn file(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {
+        let variables = self.variables;
+        let Some(root) = variables.roots.get(self.state.root) else { return false };
+        // A root that names $document_root names itself.
+        if self.state.budget < FILE_COST {
+            self.state.overflow = true;
+            return false;
+        }
+        self.state.budget -= FILE_COST;
+        root.append(self, out);
+        if builtin == Builtin::RequestFilename {
+            root.append_rest(&self.state.uri, out);
+        }
+        true
+    }
+}
+
+/// A root within a root within a root ends after a hundred.
+const FILE_COST: u32 = 1000;

@@ -1,0 +1,122 @@
+//! `map $source $variable { ... }`.
+
+use std::collections::HashMap;
+
+use super::names::Wildcards;
+use super::regex::Regex;
+use super::template::Template;
+use super::variable::Registry;
+
+/// A compiled map. Made by [`Map::new`], then [`Map::entry`] for each line of the block.
+#[derive(Debug)]
+pub struct Map {
+    pub(super) source: Template,
+    hostnames: bool,
+    pub(super) is_volatile: bool,
+    /// Keys in lower case.
+    exact: HashMap<Box<[u8]>, usize>,
+    /// Length of the longest of them: longer values need not be looked up.
+    longest: usize,
+    wildcards: Wildcards,
+    regexes: Vec<(Regex, usize)>,
+    values: Vec<Template>,
+    default: Option<usize>,
+}
+
+/// What a value of the source leads to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found<'m> {
+    Value(&'m Template),
+    /// Expressions are to be tried in their order.
+    Regexes,
+}
+
+impl Map {
+    /// `source` is the first argument of the directive.
+    pub fn new(source: &[u8], registry: &mut Registry) -> Result<Self, String> {
+        Ok(Self {
+            source: Template::compile(source, registry)?,
+            hostnames: false,
+            is_volatile: false,
+            exact: HashMap::new(),
+            longest: 0,
+            wildcards: Wildcards::default(),
+            regexes: Vec::new(),
+            values: Vec::new(),
+            default: None,
+        })
+    }
+
+    /// One line of the block.
+    pub fn entry(&mut self, words: &[&[u8]], registry: &mut Registry) -> Result<(), String> {
+        let (key, value) = match words {
+            [b"hostnames"] => {
+                self.hostnames = true;
+                return Ok(());
+            }
+            [b"volatile"] => {
+                self.is_volatile = true;
+                return Ok(());
+            }
+            [key, value] => (*key, *value),
+            _ => return Err("invalid number of the map parameters".into()),
+        };
+        let number = self.values.len();
+        self.values.push(Template::compile(value, registry)?);
+        if key == b"default" {
+            return match self.default.replace(number) {
+                Some(_) => Err("duplicate default map parameter".into()),
+                None => Ok(()),
+            };
+        }
+        if let Some(pattern) = key.strip_prefix(b"~") {
+            let (pattern, caseless) = match pattern.strip_prefix(b"*") {
+                Some(pattern) => (pattern, true),
+                None => (pattern, false),
+            };
+            self.regexes.push((registry.regex(pattern, caseless)?, number));
+            return Ok(());
+        }
+        let conflict = || format!("conflicting parameter \"{}\"", key.escape_ascii());
+        let key = key.strip_prefix(b"\\").unwrap_or(key);
+        self.longest = self.longest.max(key.len());
+        let is_new = if self.hostnames {
+            let invalid = || {
+                let key = key.escape_ascii();
+                format!("invalid hostname or wildcard \"{key}\"")
+            };
+            self.wildcards.insert(&mut self.exact, key, number).ok_or_else(invalid)?
+        } else {
+            self.exact.insert(key.to_ascii_lowercase().into(), number).is_none()
+        };
+        if is_new { Ok(()) } else { Err(conflict()) }
+    }
+
+    /// What `value` leads to; `scratch` is for its lower-case form.
+    pub(super) fn find(&self, value: &[u8], scratch: &mut Vec<u8>) -> Option<Found<'_>> {
+        // Names of hosts may end in a dot.
+        let value = if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
+        let mut number = None;
+        if self.hostnames || value.len() <= self.longest {
+            scratch.extend_from_slice(value);
+            scratch.make_ascii_lowercase();
+            number = self.exact.get(&**scratch).copied();
+        }
+        if self.hostnames && number.is_none() {
+            number = self.wildcards.find(scratch);
+        }
+        match number {
+            Some(number) => Some(Found::Value(&self.values[number])),
+            None if self.regexes.is_empty() => self.default().map(Found::Value),
+            None => Some(Found::Regexes),
+        }
+    }
+
+    pub(super) fn regexes(&self) -> impl Iterator<Item = (&Regex, &Template)> {
+        self.regexes.iter().map(|(regex, number)| (regex, &self.values[*number]))
+    }
+
+    pub(super) fn default(&self) -> Option<&Template> {
+        self.default.map(|number| &self.values[number])
+    }
+}

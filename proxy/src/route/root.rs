@@ -1,0 +1,68 @@
+//! `root` and `alias`: where the files of a location are.
+
+use super::evaluate::Context;
+use super::template::Template;
+
+/// A folder that URIs are looked up in.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// Absolute, or relative to `prefix` when its variables make it so.
+    pub path: Template,
+    pub how: How,
+    /// What a relative path is relative to; ends in `/`.
+    pub prefix: Box<[u8]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// The URI stands behind the path.
+    Root,
+    /// The path stands in the place of so many bytes of the URI, the location's name.
+    Alias(usize),
+    /// `alias` in a regex location: the path is the whole.
+    Whole,
+}
+
+impl Root {
+    /// Appends the folder itself: `$document_root`.
+    pub(super) fn append(&self, context: &mut Context<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        context.append(&self.path, out);
+        if out.get(start) != Some(&b'/') {
+            out.splice(start..start, self.prefix.iter().copied());
+        }
+    }
+
+    /// Appends what stands behind the folder in the file of `uri`: with it, `$request_filename`.
+    pub(super) fn append_rest(&self, uri: &[u8], out: &mut Vec<u8>) {
+        match self.how {
+            How::Root => out.extend_from_slice(uri),
+            How::Alias(len) => out.extend_from_slice(uri.get(len..).unwrap_or_default()),
+            How::Whole => {}
+        }
+    }
+
+    /// Appends the file that `try_files` looks for under `name`, and makes `name` the URI that it
+    /// has if it is there.
+    pub(super) fn append_try(
+        &self,
+        context: &mut Context<'_>,
+        name: &mut Vec<u8>,
+        is_text: bool,
+        out: &mut Vec<u8>,
+    ) {
+        self.append(context, out);
+        let How::Alias(len) = self.how else {
+            return out.extend_from_slice(name);
+        };
+        // The location's name is what the alias stands for: a value such as $uri begins with it,
+        // fixed text does not.
+        let location = context.state.uri.get(..len).unwrap_or_default();
+        if !is_text && name.starts_with(location) {
+            out.extend_from_slice(&name[len..]);
+        } else {
+            out.extend_from_slice(name);
+            name.splice(..0, location.iter().copied());
+        }
+    }
+}
