@@ -315,7 +315,6 @@ impl Connection {
                 Outcome::Tunnel => Next::Tunnel(Box::new(upstream), from_upstream),
                 Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
-                        upstream.watch.set_probing(false);
                         let now_ms = self.worker.registry.now_ms();
                         self.worker.pool.put(address, upstream, now_ms);
                     }
@@ -396,7 +395,8 @@ impl Connection {
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
         let Self { worker, snapshot, identity, client, input, mut record, permit, live, .. } = self;
         record.request.shrink();
-        upstream.watch.set_probing(false);
+        upstream.rest();
+        client.rest();
         let tunnel = Tunnel {
             worker,
             identity,
