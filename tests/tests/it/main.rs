@@ -20,6 +20,7 @@ mod websocket;
 
 mod deadlines;
 mod limits;
+mod pace;
 mod upstream;
 
 mod certificates;
