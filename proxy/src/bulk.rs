@@ -20,6 +20,11 @@ pub async fn run(half: &mut Half<'_>, pipe: &mut Pipe) -> Result<(), Fault> {
         }
         let to_come = left - pipe.held() as u64;
         let filled = fill(half, pipe, to_come)?;
+        if filled == Filled::End {
+            // What has come belongs to the client all the same.
+            drain(half, pipe, pipe.held()).await?;
+            return Err(half.fault(Cause::Closed));
+        }
         if pipe.held() == 0 {
             half.from.watch.enter(half.stage, half.limit_now());
             let gone = || half.to.peer_closed();
@@ -30,25 +35,34 @@ pub async fn run(half: &mut Half<'_>, pipe: &mut Pipe) -> Result<(), Fault> {
         // Full records as long as more comes at once; the rest when there is nothing.
         let whole = pipe.held() - pipe.held() % RECORD_BYTES;
         match (filled, whole) {
-            (true, 0) => continue,
-            (true, whole) => drain(half, pipe, whole).await?,
-            (false, _) => drain(half, pipe, pipe.held()).await?,
+            (Filled::Some, 0) => continue,
+            (Filled::Some, whole) => drain(half, pipe, whole).await?,
+            (Filled::Nothing | Filled::End, _) => drain(half, pipe, pipe.held()).await?,
         }
         turn.piece().await;
     }
 }
 
-/// Takes what the app has sent; true when there was something.
-fn fill(half: &Half<'_>, pipe: &mut Pipe, to_come: u64) -> Result<bool, Fault> {
+/// What the app had for the pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Some,
+    /// Nothing now, or there is no room.
+    Nothing,
+    /// The app has ended its stream.
+    End,
+}
+
+fn fill(half: &Half<'_>, pipe: &mut Pipe, to_come: u64) -> Result<Filled, Fault> {
     if to_come == 0 || pipe.is_full() {
-        return Ok(false);
+        return Ok(Filled::Nothing);
     }
     let bytes = usize::try_from(to_come).unwrap_or(usize::MAX).min(FILL_BYTES_MAX);
-    match half.from.fill(pipe, bytes)? {
-        Some(0) => Err(half.fault(Cause::Closed)),
-        Some(_) => Ok(true),
-        None => Ok(false),
-    }
+    Ok(match half.from.fill(pipe, bytes)? {
+        Some(0) => Filled::End,
+        Some(_) => Filled::Some,
+        None => Filled::Nothing,
+    })
 }
 
 async fn drain(half: &mut Half<'_>, pipe: &mut Pipe, mut bytes: usize) -> Result<(), Fault> {

@@ -14,6 +14,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use rustls::crypto::cipher::Iv;
@@ -116,6 +117,8 @@ pub(super) struct Kernel {
     owed: Owed,
     /// The client has sent close_notify.
     ended: bool,
+    /// Ours was sent, or is owed.
+    closing: bool,
     key_updates: KeyUpdates,
     warnings: u8,
     sent: Sent,
@@ -178,6 +181,7 @@ impl Kernel {
             rekeys,
             owed: Owed::default(),
             ended: false,
+            closing: false,
             key_updates: KeyUpdates { since: now, count: 0 },
             warnings: 0,
             sent: Sent { plain_bytes: 0, records_before: 0, first_record, queued_before, sends: 0 },
@@ -283,7 +287,8 @@ impl Kernel {
         now: Instant,
     ) -> Result<(), Cause> {
         if !self.rekeys {
-            let _ = wire.send_record(ALERT, &[WARNING, CLOSE_NOTIFY]);
+            self.owe_close_notify();
+            let _ = self.try_flush(wire);
             return Err(Cause::Tls(Error::General(NO_REKEYING.into())));
         }
         if !self.key_updates.allow(now) {
@@ -364,7 +369,7 @@ impl Kernel {
 
     /// Makes close_notify the last record we send.
     pub(super) fn owe_close_notify(&mut self) {
-        self.owed.close_notify = true;
+        self.owed.close_notify |= !mem::replace(&mut self.closing, true);
     }
 
     /// Bytes that the kernel has taken and not given to TCP. While the client reads slowly it keeps

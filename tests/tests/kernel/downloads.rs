@@ -65,9 +65,23 @@ fn pipelined_requests_are_answered_in_order_around_the_hand_over() {
 #[test]
 #[ignore = "runs in the machine"]
 fn a_record_that_has_come_in_part_is_not_lost() {
-    let app = scene::app();
-    let sheen = scene::setup(&app).start();
     let large = (1 << 20) + (64 << 10);
+    // The app answers a large request when the client says so.
+    let (asked, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (ask, gone) = (Arc::clone(&asked), Arc::clone(&go));
+    let app = Upstream::start(move |conn| {
+        conn.answer_all(|request| {
+            let len = scene::asked(&request.head);
+            if len > SMALL {
+                let number = ask.fetch_add(1, Ordering::Relaxed) + 1;
+                wait::until("the word of the client", || gone.load(Ordering::Relaxed) >= number);
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n");
+            [head.into_bytes(), pattern(0, len)].concat()
+        });
+    });
+    let sheen = scene::setup(&app).start();
+    let mut number = 0;
     let whole = {
         let mut client = sheen.client();
         client.records(scene::request(SMALL).as_bytes()).len()
@@ -77,6 +91,8 @@ fn a_record_that_has_come_in_part_is_not_lost() {
         let first = client.records(scene::request(large).as_bytes());
         let second = client.records(scene::request(SMALL).as_bytes());
         client.send_raw(&[&first, &second[..cut]].concat());
+        number += 1;
+        go.store(number, Ordering::Relaxed);
         scene::answer(&mut client, large);
         client.send_raw(&second[cut..]);
         scene::answer(&mut client, SMALL);
@@ -84,7 +100,10 @@ fn a_record_that_has_come_in_part_is_not_lost() {
         let first = client.records(scene::request(large).as_bytes());
         let second = client.records(scene::request(SMALL).as_bytes());
         client.send_raw(&first);
+        number += 1;
+        wait::until("the app is asked", || asked.load(Ordering::Relaxed) == number);
         client.send_raw(&second[..cut]);
+        go.store(number, Ordering::Relaxed);
         scene::answer(&mut client, large);
         client.send_raw(&second[cut..]);
         scene::answer(&mut client, SMALL);
@@ -179,8 +198,9 @@ fn two_hundred_connections_at_a_time() {
     let len = 1_300_000;
     clients.iter_mut().for_each(|client| client.send(scene::request(len)));
     thread::scope(|scope| {
-        for half in clients.chunks_mut(100) {
-            scope.spawn(|| half.iter_mut().for_each(|client| scene::answer(client, len)));
+        for client in &mut clients {
+            client.set_timeout(Duration::from_secs(60));
+            scope.spawn(|| scene::answer(client, len));
         }
     });
     clients.iter_mut().for_each(|client| scene::get(client, SMALL));

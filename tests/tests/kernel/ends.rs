@@ -74,21 +74,21 @@ fn uploads_and_websockets_work_after_the_hand_over() {
 #[ignore = "runs in the machine"]
 fn a_websocket_works_after_the_hand_over() {
     let app = Upstream::start(|conn| {
-        let head = conn.head();
-        if let Some(key) = head.field("sec-websocket-key") {
-            conn.send(websocket::switching(key));
-            let mut socket = websocket::frames(&mut *conn, Role::Server);
-            while let Ok(message) = socket.read() {
-                if !message.is_close() && socket.send(message).is_err() {
-                    return;
+        while let Ok(Some(head)) = message::read_head(conn) {
+            if let Some(key) = head.field("sec-websocket-key") {
+                conn.send(websocket::switching(key));
+                let mut socket = websocket::frames(&mut *conn, Role::Server);
+                while let Ok(message) = socket.read() {
+                    if !message.is_close() && socket.send(message).is_err() {
+                        return;
+                    }
                 }
+                return;
             }
-            return;
+            let len = scene::asked(&head);
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n"));
+            conn.send(pattern(0, len));
         }
-        let len = scene::asked(&head);
-        conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n"));
-        conn.send(pattern(0, len));
-        conn.rest();
     });
     let sheen = scene::setup(&app).start();
     for suite in scene::suites() {

@@ -168,13 +168,16 @@ fn output(command: &mut Command) -> Result<String, String> {
 /// The newest small kernel of a suite.
 const META: &str = "linux-image-cloud-amd64";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const MODULES: [&str; 8] = [
+const MODULES: [&str; 11] = [
     "tls",
     "aesni_intel",
     "gcm",
     "ctr",
     "ghash_clmulni_intel",
     "ghash_generic",
+    "chacha_generic",
+    "poly1305_generic",
+    "poly1305_x86_64",
     "chacha20poly1305",
     "chacha_x86_64",
 ];
