@@ -126,7 +126,7 @@ impl Exchange<'_> {
         half.pass_on().await?;
         if let Some(mut pipe) = Pipe::lend()
             && half.body.left() > 0
-            && !half.from.is_tls()
+            && half.from.may_be_spliced()
             && half.to.hand_over(&self.snapshot.offload)?
         {
             self.record.by_kernel.set(true);

@@ -30,8 +30,8 @@ use crate::buf::Buf;
 use crate::fault::Cause;
 use crate::io::ktls::Incoming;
 use crate::limits::{
-    BUF_BYTES, KEY_UPDATES_PER_MINUTE_MAX, RECORDS_LEFT_MIN, RECORD_BUF_BYTES, SENDS_PER_RECORD_COUNT,
-    WARNING_ALERTS_MAX,
+    BUF_BYTES, KEY_UPDATES_PER_MINUTE_MAX, RECORD_BUF_BYTES, RECORDS_LEFT_MIN,
+    SENDS_PER_RECORD_COUNT, WARNING_ALERTS_MAX,
 };
 
 /// The socket as this state needs it: the kernel's, and a double in the tests.

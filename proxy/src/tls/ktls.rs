@@ -256,9 +256,14 @@ impl Stream {
         self.socket.readable()
     }
 
+    /// True when what comes next on this stream may go past us.
+    pub fn may_be_spliced(&self) -> bool {
+        !self.is_tls() && self.posted.borrow().is_none()
+    }
+
     /// Moves up to `bytes` of a plain stream into `pipe`: as [`Pipe::fill`].
     pub fn fill(&self, pipe: &mut Pipe, bytes: usize) -> Result<Option<usize>, Fault> {
-        debug_assert!(!self.is_tls());
+        debug_assert!(self.may_be_spliced());
         pipe.fill(&self.socket, bytes).map_err(|error| self.fault(Cause::Io(error)))
     }
 
