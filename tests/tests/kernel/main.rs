@@ -10,6 +10,7 @@ mod archive;
 mod machine;
 mod packages;
 
+mod counts;
 mod downloads;
 mod ends;
 mod keys;
