@@ -168,13 +168,14 @@ fn output(command: &mut Command) -> Result<String, String> {
 /// The newest small kernel of a suite.
 const META: &str = "linux-image-cloud-amd64";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "tls",
     "aesni_intel",
     "gcm",
     "ctr",
     "ghash_clmulni_intel",
     "ghash_generic",
+    "chacha",
     "chacha_generic",
     "poly1305_generic",
     "poly1305_x86_64",
