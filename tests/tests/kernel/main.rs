@@ -16,18 +16,19 @@ mod ends;
 mod keys;
 mod scene;
 
-/// Before Linux 6.14 a kernel takes no new keys.
+/// All scenarios. Before Linux 6.14 a kernel takes no new keys.
 #[test]
 fn linux_of_bookworm() {
-    machine::run("bookworm");
+    machine::run("bookworm", &[]);
 }
 
+/// Between the two, sendpage gave way to spliced pages.
 #[test]
 fn linux_of_bookworm_backports() {
-    machine::run("bookworm-backports");
+    machine::run("bookworm-backports", &["every_cipher", "slow_", "ends::"]);
 }
 
 #[test]
 fn linux_of_trixie_backports_which_follows_key_updates() {
-    machine::run("trixie-backports");
+    machine::run("trixie-backports", &["every_cipher", "in_part", "ends::", "keys::"]);
 }
