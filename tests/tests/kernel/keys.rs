@@ -26,13 +26,13 @@ fn keys_renewed_afterwards_are_followed_or_the_connection_ends_cleanly() {
     let app = scene::app();
     let sheen = scene::setup(&app).start();
     let mut client = scene::handed_over(&sheen);
+    let before = scene::tls_stat("TlsRxRekeyOk");
     client.refresh_keys();
     if !scene::rekeys() {
         sheen.expect_log("the client has renewed its keys, and this kernel can't follow");
         client.closes();
         return;
     }
-    let before = scene::tls_stat("TlsRxRekeyOk");
     for len in [SMALL, LARGE, SMALL] {
         scene::get(&mut client, len);
         client.refresh_keys();
