@@ -16,8 +16,8 @@ use crate::limits::Limits;
 use crate::listeners::Active;
 use crate::redirect::Redirect;
 use crate::route::Routes;
-use crate::tls::ktls::{self, Offload};
 use crate::tls;
+use crate::tls::ktls::{self, Offload};
 
 /// What `-t` checks beyond the file itself: the certificates, the user, and whether logs and the pid
 /// file can be written. Returns warnings.

@@ -458,8 +458,7 @@ impl Server {
             let words = "workers, runtime, daemon and user change at the next start";
             notes.push((Level::Warn, words.to_owned()));
         }
-        let snapshot =
-            prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);
+        let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);
         self.shared.snapshot.store(Arc::new(snapshot));
         prepare::set_admission(&self.shared.admission, &config.limits);
         if let Some(new) = moved

@@ -158,7 +158,7 @@ fn draining_waits_for_the_answer() {
     client.send(scene::request(16 << 20));
     message::read_head(&mut client).unwrap().unwrap();
     scene::body(&mut client, 0, SMALL);
-    sheen.signal(rustix::process::Signal::TERM);
+    sheen.signal(rustix::process::Signal::QUIT);
     sheen.log().wait_for("shutting down");
     scene::body(&mut client, SMALL, (16 << 20) - SMALL);
     client.closes();
