@@ -77,6 +77,9 @@ pub struct ProxyArgs {
     /// auto, defer_taskrun, coop_taskrun, io_uring or epoll [default: auto]
     #[arg(long, value_name = "WORD")]
     runtime: Option<String>,
+    /// TLS of large answers by the kernel: off, auto or on [default: off]
+    #[arg(long, value_name = "WORD")]
+    ktls: Option<String>,
     /// stdout, stderr, off or a file [default: stdout]
     #[arg(long, value_name = "TARGET")]
     access_log: Option<String>,
@@ -206,6 +209,9 @@ impl ProxyArgs {
             Ok(number) => entry("--workers", "workers", Value::Number(number)),
             Err(_) => text("--workers", "workers", value),
         }));
+        if let Some(value) = &self.ktls {
+            root.push(entry("--ktls", "tls", Value::Table(vec![text("--ktls", "ktls", value)])));
+        }
         root.push(entry("sheen proxy", "log", Value::Table(log)));
         root.push(entry("sheen proxy", "site", one_site(site)));
         check(&node("sheen proxy", Value::Table(root)), checker)

@@ -357,12 +357,11 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let hsts = client.is_tls().then(|| &*snapshot.routes.site(terms.site).hsts);
         let limits = &snapshot.limits;
         let upgrade = forward.upgrade;
         let uploading = &Cell::new(false);
         let exchange =
-            Exchange { worker, limits, client, upstream, terms, upgrade, hsts, record, uploading };
+            Exchange { worker, snapshot, client, upstream, terms, upgrade, record, uploading };
         if forward.body.is_done() {
             // The head stays in the buffer until the answer is there: it may have to be sent again.
             upstream.write(&input.data()[..forward.head]).await?;

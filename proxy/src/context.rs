@@ -16,6 +16,7 @@ use crate::log;
 use crate::redirect::Redirect;
 use crate::route::Routes;
 use crate::stage::Registry;
+use crate::tls::ktls::Offload;
 use crate::upstream::pool::Pool;
 
 /// What all workers share.
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub routes: Routes,
     pub limits: Limits,
     pub tls: Arc<ServerConfig>,
+    /// What the kernel does of TLS.
+    pub offload: Offload,
     pub redirect: Redirect,
     pub trusted_proxies: Vec<IpNet>,
 }

@@ -18,6 +18,7 @@ pub mod server;
 pub mod acme;
 pub mod answer;
 pub mod balancer;
+pub mod bulk;
 pub mod conn;
 pub mod h1;
 pub mod io;

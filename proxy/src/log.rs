@@ -29,6 +29,8 @@ pub struct Access<'a> {
     pub duration: Duration,
     pub upstream: Option<&'a UpstreamAddress>,
     pub tls: Option<&'static str>,
+    /// The kernel moved the body.
+    pub by_kernel: bool,
 }
 
 /// What is kept of a request head for the logs, in one allocation that is used again.
@@ -275,6 +277,8 @@ fn json(out: &mut Vec<u8>, access: &Access<'_>) {
     number(out, access.sent);
     out.extend_from_slice(b",\"request_time_ms\":");
     number(out, access.duration.as_millis() as u64);
+    out.extend_from_slice(b",\"ktls\":");
+    out.extend_from_slice(if access.by_kernel { b"true" } else { b"false" });
     out.extend_from_slice(b"}\n");
 }
 

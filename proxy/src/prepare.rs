@@ -17,6 +17,7 @@ use crate::listeners::Active;
 use crate::redirect::Redirect;
 use crate::route::Routes;
 use crate::tls;
+use crate::tls::ktls::{self, Offload};
 
 /// What `-t` checks beyond the file itself: the certificates, the user, and whether logs and the pid
 /// file can be written. Returns warnings.
@@ -126,6 +127,7 @@ pub fn snapshot(
     store: &Arc<Store>,
     ticketer: &Arc<dyn ProducesTickets>,
     listeners: &[Active],
+    offload: Offload,
 ) -> Snapshot {
     let resolver = Arc::new(Resolver(store.clone()));
     let https = || listeners.iter().filter(|l| l.listen.tls);
@@ -134,14 +136,26 @@ pub fn snapshot(
     Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
-        tls: tls::config::server(config.protocols, resolver, ticketer.clone()),
+        tls: tls::config::server(config.protocols, resolver, ticketer.clone(), &offload),
+        offload,
         redirect: Redirect::new(https_port),
         trusted_proxies: config.trusted_proxies.clone(),
     }
 }
 
-/// Errors: the one that is asked for can't be had.
-pub fn choose_rung(runtime: Runtime, notes: &mut Vec<String>) -> Result<Rung, String> {
+/// What of this kernel is used: a way to wait for it, and its TLS. While we have our privileges: then
+/// the kernel loads its module for TLS.
+///
+/// Errors: what is asked for can't be had.
+pub fn kernel(config: &Config, notes: &mut Vec<String>) -> Result<(Rung, Offload), String> {
+    Ok((choose_rung(config.runtime, notes)?, offload(config, notes)?))
+}
+
+pub fn offload(config: &Config, notes: &mut Vec<String>) -> Result<Offload, String> {
+    ktls::decide(config.ktls, config.protocols, notes)
+}
+
+fn choose_rung(runtime: Runtime, notes: &mut Vec<String>) -> Result<Rung, String> {
     match runtime {
         Runtime::Exactly(rung) => match runtime::probe(rung) {
             Ok(()) => Ok(rung),

@@ -20,6 +20,8 @@ pub struct Record {
     /// True exactly when the client may have bytes of an answer: no other can be given.
     pub answering: Cell<bool>,
     pub upstream: RefCell<Option<UpstreamAddress>>,
+    /// True exactly when the kernel moved the answer's body, TLS and all.
+    pub by_kernel: Cell<bool>,
 }
 
 impl Default for Record {
@@ -31,6 +33,7 @@ impl Default for Record {
             sent: Cell::new(0),
             answering: Cell::new(false),
             upstream: RefCell::new(None),
+            by_kernel: Cell::new(false),
         }
     }
 }
@@ -44,6 +47,7 @@ impl Record {
         self.sent.set(0);
         self.answering.set(false);
         self.upstream.replace(None);
+        self.by_kernel.set(false);
     }
 
     /// True when a request has begun, so that there is something to log.
@@ -70,6 +74,7 @@ pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
         sent: record.sent.get(),
         duration: record.begun.elapsed(),
         upstream: record.upstream.borrow().as_ref(),
+        by_kernel: record.by_kernel.get(),
         tls: identity.handshake.get().map(|handshake| handshake.protocol),
     });
 }

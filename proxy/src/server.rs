@@ -117,7 +117,7 @@ impl Server {
     fn start(config: Config, legacy: Legacy) -> Result<Self, StartError> {
         let (mut notes, mut warnings) = (Vec::new(), Vec::new());
         prepare::raise_file_limit();
-        let rung = prepare::choose_rung(config.runtime, &mut notes)?;
+        let (rung, offload) = prepare::kernel(&config, &mut notes)?;
         let emerg = |problems: Vec<certstore::Problem>| StartError(texts(&problems));
         let sources =
             prepare::sources(&config, &mut notes).map_err(|problem| emerg(vec![problem]))?;
@@ -139,7 +139,7 @@ impl Server {
         let log = log.map_err(|error| format!("can't start the log: {error}"))?;
         let voice = Voice::new(log.handle(), &config.log, !config.process.daemon);
         let ticketer = tickets::ticketer();
-        let snapshot = prepare::snapshot(&config, &store, &ticketer, &listeners);
+        let snapshot = prepare::snapshot(&config, &store, &ticketer, &listeners, offload);
         let admission = Admission::new();
         prepare::set_admission(&admission, &config.limits);
         let shared = Arc::new(Shared {
@@ -435,6 +435,7 @@ impl Server {
         let is_new = |new: &Active| !self.listeners.iter().any(|old| old.key == new.key);
         let hands = listeners::deal(&listeners, workers, is_new)
             .map_err(|error| one(format!("can't hand out sockets: {error}")))?;
+        let offload = prepare::offload(&config, &mut notes).map_err(one)?;
         let logs = Log::prepare(&config.log).map_err(|error| one(error.to_string()))?;
         let moved = self.moved_pid_file(&config).map_err(one)?;
         let report = match self.store.replace_sources(sources) {
@@ -457,7 +458,7 @@ impl Server {
             let words = "workers, runtime, daemon and user change at the next start";
             notes.push((Level::Warn, words.to_owned()));
         }
-        let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners);
+        let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);
         self.shared.snapshot.store(Arc::new(snapshot));
         prepare::set_admission(&self.shared.admission, &config.limits);
         if let Some(new) = moved

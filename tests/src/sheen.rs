@@ -456,7 +456,7 @@ pub fn command(dir: &Path) -> Command {
 }
 
 /// `SHEEN_BIN`, else the workspace's binary, built once so that no test judges an old one.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("SHEEN_BIN") {

@@ -21,7 +21,8 @@ pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Pro
     check_sites(&draft, &root.place, &mut checker);
     advise(&draft, &root.place, &mut checker);
 
-    let Draft { workers, runtime, trusted_proxies, protocols, log, limits, sites, .. } = draft;
+    let Draft { workers, runtime, trusted_proxies, protocols, ktls, log, limits, sites, .. } =
+        draft;
     let sites: Vec<Site> =
         sites.into_iter().map(|site| build_site(site, &listeners, &mut checker)).collect();
     checker.problems.sort_by_key(|problem| problem.line);
@@ -37,6 +38,7 @@ pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Pro
         listeners,
         trusted_proxies,
         protocols,
+        ktls,
         log,
         limits,
         sites,

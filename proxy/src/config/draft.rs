@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::listen::Listeners;
 use super::raw::Place;
 use super::{
-    AccessFormat, App, CertificateFiles, Level, LogConfig, LogTarget, PlainHttp, Process,
+    AccessFormat, App, CertificateFiles, Ktls, Level, LogConfig, LogTarget, PlainHttp, Process,
     Protocols, Runtime, Upstream,
 };
 use crate::limits::Limits;
@@ -40,6 +40,7 @@ pub(crate) struct Draft {
     pub(crate) http: Listeners,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) protocols: Protocols,
+    pub(crate) ktls: Ktls,
     pub(crate) log: LogConfig,
     pub(crate) limits: Limits,
     pub(crate) limits_written: Written,
@@ -103,6 +104,7 @@ impl Draft {
             http,
             trusted_proxies: Vec::new(),
             protocols: Protocols { tls12: true, tls13: true },
+            ktls: Ktls::Off,
             log: LogConfig {
                 access: Some(LogTarget::Stdout),
                 format: AccessFormat::Combined,

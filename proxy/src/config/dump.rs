@@ -53,6 +53,7 @@ enum Listener {
 #[derive(Debug, Serialize)]
 struct Tls {
     protocols: Vec<&'static str>,
+    ktls: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,6 +147,7 @@ impl<'a> File<'a> {
             trusted_proxies: config.trusted_proxies.iter().map(ToString::to_string).collect(),
             tls: Tls {
                 protocols: protocols.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect(),
+                ktls: config.ktls.word(),
             },
             log: Log {
                 access: config.log.access.as_ref().map_or("off".to_owned(), target),
@@ -307,7 +309,7 @@ mod tests {
                 { address = "[::]:80", ipv6only = false, reuseport = false, so_keepalive = "off" },
             ]
             trusted_proxies = ["10.0.0.0/8", "::1"]
-            tls.protocols = ["1.3"]
+            tls = { protocols = ["1.3"], ktls = "auto" }
             log = { access = "/var/log/a.log", format = "json", error = "stdout", level = "debug" }
             limits = { connections = 7, connections_per_address = "off", request_body_bytes = "5m" }
             timeouts = { handshake = "1500ms", tunnel_idle = "20d", drain = "0s" }

@@ -12,7 +12,7 @@ use super::raw::{Checker, Field, Node, Place, Value};
 use super::table::{Table, key, read_table, tables};
 use super::values::{duration, duration_or_zero, is_word, path, text, truth, word};
 use super::{
-    AccessFormat, CertificateFiles, Level, LogConfig, PlainHttp, Protocols, Rung, Runtime, User,
+    AccessFormat, CertificateFiles, Ktls, Level, LogConfig, PlainHttp, Rung, Runtime, User,
 };
 use crate::limits::{self, Limits, Timeouts};
 
@@ -76,7 +76,7 @@ static ROOT: Table<Draft> = Table {
             draft.trusted_proxies = networks(field, checker);
         }),
         key("tls", "a table, written [tls]", |draft, field, checker| {
-            read_table(field, &TLS, &mut draft.protocols, checker);
+            read_table(field, &TLS, draft, checker);
         }),
         key("log", "a table, written [log]", |draft, field, checker| {
             read_table(field, &LOG, &mut draft.log, checker);
@@ -95,9 +95,17 @@ static ROOT: Table<Draft> = Table {
     ],
 };
 
-static TLS: Table<Protocols> = Table {
+static TLS: Table<Draft> = Table {
     title: "[tls]",
-    keys: &[key("protocols", "a list such as [\"1.2\", \"1.3\"]", protocols)],
+    keys: &[
+        key("protocols", "a list such as [\"1.2\", \"1.3\"]", |draft, field, checker| {
+            protocols(&mut draft.protocols, field, checker);
+        }),
+        key("ktls", "a word", |draft, field, checker| {
+            let ktls = word(field, checker, &Ktls::ALL.map(|ktls| (ktls.word(), ktls)));
+            set(&mut draft.ktls, ktls);
+        }),
+    ],
 };
 
 static LOG: Table<LogConfig> = Table {

@@ -49,6 +49,7 @@ pub struct Config {
     /// Peers whose X-Forwarded-For is continued instead of overwritten.
     pub trusted_proxies: Vec<IpNet>,
     pub protocols: Protocols,
+    pub ktls: Ktls,
     pub log: LogConfig,
     pub limits: Limits,
     /// At least one; the first answers for names no other site has.
@@ -97,6 +98,29 @@ impl Rung {
 pub struct Protocols {
     pub tls12: bool,
     pub tls13: bool,
+}
+
+/// Whether the kernel does TLS for large answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ktls {
+    Off,
+    /// Where it has the cipher and the processor helps it.
+    Auto,
+    /// Where it has the cipher, or a failure at start.
+    On,
+}
+
+impl Ktls {
+    pub const ALL: [Self; 3] = [Self::Off, Self::Auto, Self::On];
+
+    /// The word in sheen.toml (`ktls = "..."`).
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::On => "on",
+        }
+    }
 }
 
 /// One set of server names and what is behind them.

@@ -6,9 +6,11 @@
 
 pub mod cpu;
 pub mod inherit;
+pub mod ktls;
 pub mod listener;
 pub mod notify;
 pub mod receive;
 pub mod runtime;
 pub mod socket;
+pub mod splice;
 pub mod timer;

@@ -106,6 +106,11 @@ impl Socket {
         self.poll_now(PollFlags::RDHUP)
     }
 
+    /// True when neither side can send any more: a reset, as a rule.
+    pub fn is_broken(&self) -> bool {
+        self.poll_now(PollFlags::ERR)
+    }
+
     pub fn shutdown_write(&self) {
         // Fails only when the connection is gone already.
         let _ = rustix::net::shutdown(self.fd(), Shutdown::Write);
@@ -122,7 +127,7 @@ impl Socket {
         matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(1..))
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         borrow(&self.0)
     }
 
@@ -146,7 +151,9 @@ fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
 }
 
 /// `None` for "not now"; an interrupted call is made again.
-fn retry(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Option<usize>> {
+pub(super) fn retry(
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> io::Result<Option<usize>> {
     loop {
         return match call() {
             Ok(n) => Ok(Some(n)),

@@ -11,9 +11,11 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::config;
-use super::stream::{Input, Stream, Tls};
+use super::ktls;
+use super::stream::{Input, Layer, Stream, Tls};
 use crate::buf::Buf;
 use crate::fault::{Cause, Fault};
 use crate::io::receive::{Posted, is_cancelled, may_post};
@@ -113,7 +115,11 @@ impl Stream {
     /// must follow.
     fn post(&self, plain: &Buf) -> Option<Posted> {
         let empty = match &self.tls {
-            Some(tls) => tls.borrow().incoming.is_empty(),
+            // The ring's receive has no room for the type of a record that the kernel decrypts.
+            Some(tls) => {
+                let Tls { layer, incoming, .. } = &*tls.borrow();
+                matches!(layer, Layer::Session(_)) && incoming.is_empty()
+            }
             None => plain.is_empty(),
         };
         (empty && may_post())
@@ -198,6 +204,13 @@ impl Stream {
         arrived: Option<(io::Result<usize>, Buf)>,
     ) -> Result<(Option<Input>, bool), Fault> {
         let tls = &mut *tls.borrow_mut();
+        if let Layer::Kernel(kernel) = &mut tls.layer {
+            let input = kernel.receive(&self.socket, plain, Instant::now());
+            if self.pace.get() == Pace::Bulk {
+                self.pace.set(Pace::Busy);
+            }
+            return Ok((input.map_err(|cause| self.fault(cause))?, kernel.owes()));
+        }
         let before = plain.len();
         let input = match self.arrive(&mut tls.incoming, arrived)? {
             Arrival::Data => self.decrypt(tls, plain, before)?,
@@ -213,7 +226,8 @@ impl Stream {
         plain: &mut Buf,
         before: usize,
     ) -> Result<Option<Input>, Fault> {
-        let Tls { session, incoming, outgoing, ended } = tls;
+        let Tls { layer, incoming, outgoing, ended } = tls;
+        let Layer::Session(session) = layer else { return Err(self.fault(ktls::lost())) };
         if session.is_handshaking() && looks_like_http(incoming.data()) {
             return Err(self.fault(Cause::PlainOnTls));
         }
@@ -254,6 +268,7 @@ impl Stream {
             if self.watch.wait(pin!(self.socket.readable())).await.is_err() {
                 return;
             }
+            // What the kernel decrypts comes the same way, its control records as errors.
             match self.arrive(&mut bin, None) {
                 Ok(Arrival::Data) => thrown += bin.len() as u64,
                 Ok(Arrival::Nothing) => {}
