@@ -15,6 +15,7 @@ pub mod server;
 pub mod acme;
 pub mod answer;
 pub mod conn;
+pub mod files;
 pub mod h1;
 pub mod io;
 pub mod plan;

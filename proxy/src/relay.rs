@@ -239,12 +239,12 @@ pub async fn pump(
 /// Counts pieces, and lets other connections run after so many: on a fast path both ends may be
 /// ready for ever.
 #[derive(Debug, Default)]
-struct Turn {
+pub struct Turn {
     pieces: usize,
 }
 
 impl Turn {
-    async fn piece(&mut self) {
+    pub async fn piece(&mut self) {
         self.pieces += 1;
         if self.pieces.is_multiple_of(PIECES_PER_TURN_MAX) {
             runtime::yield_now().await;

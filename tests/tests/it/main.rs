@@ -34,5 +34,6 @@ mod signals;
 
 mod engine;
 mod engine_fields;
+mod files;
 mod fuzz;
 mod tidy;
