@@ -211,14 +211,16 @@ fn write(
     parts: Vec<Range<u64>>,
 ) -> Answer {
     let Source { file, size, modified, etag } = source;
-    let has_body = !matches!(status, 204 | 304);
+    // A page that is shown with 304 says what it would be; a file that has not changed does not.
+    let says_content = status != 204 && !parts.is_empty();
+    let has_body = says_content && status != 304 && asked.method != b"HEAD";
     let media = settings.types.of(asked.uri);
     // No file can hold a boundary that nobody knows beforehand.
     let boundary = || RandomState::new().build_hasher().finish();
     let multipart = (parts.len() > 1).then(|| Multipart::new(boundary(), media, size));
 
     let mut fields = Vec::with_capacity(256);
-    if has_body {
+    if says_content {
         append_content(media, &parts, multipart.as_ref(), &mut fields);
     }
     if matches!(status, 200 | 206 | 304) {
@@ -242,11 +244,7 @@ fn write(
         }
         _ => {}
     }
-    let body = if has_body && asked.method != b"HEAD" {
-        FileBody::new(file, parts, multipart)
-    } else {
-        FileBody::default()
-    };
+    let body = if has_body { FileBody::new(file, parts, multipart) } else { FileBody::default() };
     Answer { status, fields, connection_at, added_at, body }
 }
 

@@ -1,5 +1,7 @@
 //! Static files beside the real nginx: the same folder, the same requests, the same answers.
 
+mod requests;
+
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +11,8 @@ use httparse::Header;
 use sheen::buf::Buf;
 use sheen::files::{self, Asked, Found, IfModifiedSince, Rules, Settings, Types};
 use sheen_tests::nginx::{self, Nginx};
+
+use requests::{FILES, URIS, conditions};
 
 /// What of an answer is compared. Redirects have no body here, nor have errors: theirs is the
 /// caller's page.
@@ -211,53 +215,6 @@ fn odd_files(folder: &Path) {
     }
 }
 
-const FILES: &[(&str, &str)] = &[
-    ("a/site.css", "0123456789abcdefghij"),
-    ("a/empty", ""),
-    ("a/page.html", "<p>"),
-    ("a/.css", "hidden"),
-    ("a/x.tar.SVG", "<svg/>"),
-    ("a/dir/index.html", "index"),
-    ("a/dir/second.html", "second"),
-    ("a/two/second.html", "second"),
-    ("shop/site.css", "0123456789abcdefghij"),
-    ("shop/empty", ""),
-    ("shop/dir/index.html", "index"),
-    ("shop/two/second.html", "second"),
-];
-
-const URIS: &[&str] = &[
-    "/P/site.css",
-    "/P/site.css?a=b",
-    "/P/empty",
-    "/P/page.html",
-    "/P/.css",
-    "/P/x.tar.SVG",
-    "/P/dir",
-    "/P/dir?a=b",
-    "/P/dir/",
-    "/P/dir/?a=b",
-    "/P/two/",
-    "/P/none",
-    "/P/none/",
-    "/P/missing",
-    "/P/missing/",
-    "/P/missing/x",
-    "/P/site.css/",
-    "/P/site.css/x",
-    "/P/index-dir/",
-    "/P/sp%20ace%25",
-    "/P/sp%20ace%25?x=%20",
-    "/P/loop",
-    "/P/loop/",
-    "/P/link.css",
-    "/P/dangling",
-    "/P/socket",
-    "/P/fifo",
-    "/P/closed",
-    "/P/long.txt",
-];
-
 const INDEX: &[&[u8]] = &[b"index.html", b"second.html"];
 
 const PLACES: &[Place] = &[
@@ -328,78 +285,6 @@ fn validators(server: &Nginx, uri: &str) -> (String, String) {
     };
     (field("ETag: "), field("Last-Modified: "))
 }
-
-/// Fields of requests: each alone, and some together.
-fn conditions(etag: &str, modified: &str) -> Vec<Vec<(&'static str, String)>> {
-    let old = "Sun, 06 Nov 1994 08:49:37 GMT";
-    let far = "Sunday, 06-Nov-60 08:49:37 GMT";
-    let mut all = Vec::new();
-    for name in ["If-Modified-Since", "If-Unmodified-Since"] {
-        for date in [modified, old, far, "Sun Nov  6 08:49:37 2060", "x", ""] {
-            all.push(vec![(name, date.to_owned())]);
-        }
-    }
-    let lists = [
-        etag.to_owned(),
-        format!("W/{etag}"),
-        format!("\"x\", {etag} ,\"y\""),
-        format!("{etag}x, W/{etag}"),
-        "*".to_owned(),
-        "*, \"x\"".to_owned(),
-        "\"x\"".to_owned(),
-        String::new(),
-    ];
-    for list in lists {
-        for name in ["If-None-Match", "If-Match", "If-Range"] {
-            let range = ("Range", "bytes=1-3".to_owned());
-            all.push(vec![(name, list.clone())]);
-            all.push(vec![(name, list.clone()), range]);
-            all.push(vec![(name, list.clone()), ("If-Modified-Since", modified.to_owned())]);
-            all.push(vec![(name, list.clone()), ("If-Modified-Since", old.to_owned())]);
-        }
-    }
-    for date in [modified, old, "x"] {
-        let if_range = ("If-Range", date.to_owned());
-        all.push(vec![if_range, ("Range", "bytes=-4".to_owned())]);
-    }
-    all.extend(RANGES.iter().map(|range| vec![("Range", (*range).to_owned())]));
-    all
-}
-
-const RANGES: &[&str] = &[
-    "bytes=0-0",
-    "bytes=0-",
-    "bytes=5-9",
-    "Bytes=5-9",
-    "bytes=-1",
-    "bytes=-0",
-    "bytes=-99999999",
-    "bytes=19-99",
-    "bytes=20-",
-    "bytes=99999999-",
-    "bytes=9-5",
-    "bytes=9-5,1-2",
-    "bytes=1-2,9999999-",
-    "bytes=0-1,3-4",
-    "bytes=0-1, 3-4 , -1",
-    "bytes= 0 - 1 ,3 - ",
-    "bytes=0-19,0-19",
-    "bytes=3-4,0-1,5-5",
-    "bytes=0-1,",
-    "bytes=,0-1",
-    "bytes=a-b",
-    "bytes=1",
-    "bytes=-",
-    "bytes=",
-    "bytes",
-    "items=0-1",
-    "bytes=0-9223372036854775807",
-    "bytes=0-9223372036854775808",
-    "bytes=9223372036854775807-9223372036854775807",
-    "bytes=99999999999999999999-",
-    "bytes=1-1,1-1,1-1,1-1",
-    "bytes=100000-250000,0-0",
-];
 
 fn theirs(answer: &[u8], method: &str) -> Seen {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();

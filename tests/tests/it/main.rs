@@ -34,6 +34,7 @@ mod signals;
 
 mod engine;
 mod engine_fields;
+mod file_sending;
 mod files;
 mod fuzz;
 mod tidy;
