@@ -126,3 +126,47 @@ fn reason(error: &io::Error) -> String {
 pub(super) fn quoted(path: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_nginx_s_statuses_and_words() {
+        for (error, status, reason) in [
+            (Errno::NOENT, 404, "(2: No such file or directory)"),
+            (Errno::NOTDIR, 404, "(20: Not a directory)"),
+            (Errno::NAMETOOLONG, 404, "(36: File name too long)"),
+            (Errno::ACCESS, 403, "(13: Permission denied)"),
+            (Errno::LOOP, 403, "(40: Too many levels of symbolic links)"),
+            (Errno::MFILE, 500, "(24: Too many open files)"),
+            (Errno::IO, 500, "(5: Input/output error)"),
+        ] {
+            let trouble = failed("open()", b"/a\n\"b", &error.into());
+            let words = format!("open() \"/a\\n\\\"b\" failed {reason}");
+            assert_eq!(trouble, Trouble { status, words });
+        }
+        let words = |error: Errno| no_index(b"/d/", &error.into());
+        assert_eq!(words(Errno::ACCESS).status, 403);
+        assert_eq!(words(Errno::ACCESS).words, "\"/d/\" is forbidden (13: Permission denied)");
+        assert_eq!(words(Errno::NOENT).status, 404);
+    }
+
+    #[test]
+    fn an_index_is_looked_for_in_a_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("two"), "").unwrap();
+        let path = format!("{}/", folder.path().display());
+        let found = |path: &str, names: &[&'static [u8]]| {
+            index(path.as_bytes(), names).map_err(|trouble| trouble.status)
+        };
+        assert_eq!(found(&path, &[b"one", b"two", b"/three"]), Ok(Some(&b"two"[..])));
+        assert_eq!(found(&path, &[b"one", b"/three", b"two"]), Ok(Some(&b"/three"[..])));
+        assert_eq!(found(&path, &[b"one"]), Ok(None));
+        assert_eq!(found(&path, &[]), Ok(None));
+        assert_eq!(found(&format!("{path}none/"), &[b"one"]), Err(404));
+        assert_eq!(found(&format!("{path}two/"), &[b"one"]), Err(404));
+        // An alias without its slash.
+        assert_eq!(found(&path[..path.len() - 1], &[b"one"]), Ok(None));
+    }
+}

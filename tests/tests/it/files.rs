@@ -211,7 +211,7 @@ fn odd_files(folder: &Path) {
         .unwrap();
         // Root may read all the same, in both alike.
         fs::write(inside("closed"), "x").unwrap();
-        fs::set_permissions(inside("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(inside("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     }
 }
 
