@@ -1,8 +1,19 @@
 //! Files as answers: what nginx's static and index modules, and its filters for conditions and
 //! ranges, make of a request.
 //!
-//! [`prepare`] decides; [`send`] moves the bytes. The error pages, the absolute form of a redirect
-//! and the fields that every answer has are the caller's.
+//! How it is called, for `Decision::Content` of a location without another content:
+//!
+//! 1. `Context::append_file` makes the path of the state's URI; `None` is 500.
+//! 2. [`prepare`] opens the file and decides.
+//! 3. [`Found::Index`] goes on with `Run::redirect`, [`Found::Trouble`] with `Run::fail`: another
+//!    decision, perhaps to a file again. The engine bounds such steps.
+//! 4. For [`Found::Answer`] the head is written into a buffer: status line, Server, Date,
+//!    [`Lines::content`], Connection, [`Lines::etag`], the fields of `add_header`, those of
+//!    [`Lines::ranges`]; then [`send`] sends it with the body.
+//!
+//! Nothing here waits but [`send`]. Deliberate differences from nginx: a path that leads out of its
+//! root is forbidden, and of more than [`RANGES_MAX`](crate::limits::RANGES_MAX) ranges the client
+//! gets the whole. The error pages and the absolute form of a redirect are the caller's.
 
 mod body;
 pub mod conditional;
@@ -22,11 +33,10 @@ pub use conditional::{IfModifiedSince, Rules};
 pub use open::Trouble;
 pub use types::Types;
 
+use crate::route::escape;
 use body::Multipart;
 use conditional::{Conditions, Validators, Verdict};
 use open::{Opened, quoted};
-
-use crate::route::escape;
 
 /// What a location says of its files.
 #[derive(Debug, Clone)]

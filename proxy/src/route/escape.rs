@@ -17,7 +17,7 @@ pub(super) const REQUEST_LINE: &Set = &{
 pub(super) const CONTROL: &Set = &set(b"");
 
 /// Appends `text` with every byte of `set` as `%XX`.
-pub(super) fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
+pub fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
     out.reserve(text.len());
     for byte in text {
         if has(set, *byte) {
