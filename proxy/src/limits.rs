@@ -123,11 +123,13 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 pub const LINGER_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_secs(10);
 
-/// How long a connection that was accepted while we drain may take to bring its request.
+/// How long a connection that has brought no request yet may take for it when we drain.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes
 /// back.
 pub const TUNNEL_SENDS: u32 = 10;
+/// Bytes of a PROXY protocol header: addresses and whatever a balancer adds to them.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// Pieces that one direction moves before other connections get their turn.
 pub const PIECES_PER_TURN_MAX: usize = 16;
 

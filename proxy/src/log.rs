@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::config::{AccessFormat, Level, LogConfig, LogTarget, UpstreamAddress};
+use crate::errno;
 
 /// What the log of one exchange says.
 #[derive(Debug)]
@@ -100,23 +101,22 @@ pub struct Handle {
 enum Message {
     Access(Vec<u8>),
     Error(String),
-    Reopen,
     Replace(Box<Files>),
     Stop(SyncSender<()>),
 }
 
 impl Log {
-    /// Errors: a log file that can't be opened.
-    pub fn open(config: &LogConfig) -> io::Result<Self> {
-        let files = Files::open(config)?;
+    /// Errors: there is no thread for it.
+    pub fn start(Prepared(files): Prepared) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE_MESSAGES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let count = dropped.clone();
+        let LogConfig { access, format, level, .. } = &files.config;
+        let format = access.as_ref().map(|_| *format);
+        let handle = Handle { sender, level: *level, format, dropped };
         std::thread::Builder::new()
             .name("sheen-log".into())
-            .spawn(move || write_lines(files, &receiver, &count))?;
-        let format = config.access.as_ref().map(|_| config.format);
-        let handle = Handle { sender, level: config.level, format, dropped };
+            .spawn(move || write_lines(*files, &receiver, &count))?;
         Ok(Self { handle })
     }
 
@@ -124,7 +124,8 @@ impl Log {
         self.handle.clone()
     }
 
-    /// Opens the files of another configuration; nothing changes before [`Log::replace`].
+    /// Opens the files of a configuration, of the same one again after a rotation; nothing changes
+    /// before [`Log::replace`].
     ///
     /// Errors: one of them can't be opened.
     pub fn prepare(config: &LogConfig) -> io::Result<Prepared> {
@@ -135,6 +136,16 @@ impl Log {
         self.handle.level = files.config.level;
         self.handle.format = files.config.access.as_ref().map(|_| files.config.format);
         let _ = self.handle.sender.send(Message::Replace(files));
+    }
+}
+
+impl Prepared {
+    /// The files among the logs.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        [&self.0.access, &self.0.error].into_iter().filter_map(|output| match output {
+            Output::File(file) => Some(file),
+            Output::None | Output::Stdout | Output::Stderr => None,
+        })
     }
 }
 
@@ -156,11 +167,6 @@ impl Handle {
             let line = format!("{} [{}] {pid}#0: {words}\n", error_time(), level.word());
             self.push(Message::Error(line));
         }
-    }
-
-    pub fn reopen(&self) {
-        // Not droppable as lines are; the control thread can wait.
-        let _ = self.sender.send(Message::Reopen);
     }
 
     fn push(&self, message: Message) {
@@ -349,7 +355,6 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
         match message {
             Message::Access(lines) => files.access(&lines),
             Message::Error(line) => files.error(line.as_bytes()),
-            Message::Reopen => files.reopen(),
             Message::Replace(new) => files = *new,
             Message::Stop(done) => {
                 let _ = done.send(());
@@ -399,14 +404,6 @@ impl Files {
     fn error(&mut self, line: &[u8]) {
         self.error.write(line);
     }
-
-    /// After a rotation. What can't be opened goes on to the old file.
-    fn reopen(&mut self) {
-        match Self::open(&self.config.clone()) {
-            Ok(new) => *self = new,
-            Err(error) => self.error(format!("can't reopen the logs: {error}\n").as_bytes()),
-        }
-    }
 }
 
 impl Output {
@@ -414,7 +411,8 @@ impl Output {
         let open = |path: &Path| {
             let file = OpenOptions::new().append(true).create(true).open(path);
             file.map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                let words = errno::words(&error);
+                io::Error::other(format!("open() \"{}\" failed ({words})", path.display()))
             })
         };
         Ok(match target {

@@ -5,6 +5,7 @@
 //! connections wait for the data itself: `receive`.
 
 pub mod cpu;
+pub mod inherit;
 pub mod listener;
 pub mod notify;
 pub mod receive;

@@ -76,6 +76,12 @@ impl Socket {
         retry(|| rustix::net::recv(self.fd(), &mut *into, RecvFlags::DONTWAIT).map(|(n, _)| n))
     }
 
+    /// As [`Socket::try_recv`], and what is received stays to be received again.
+    pub fn try_peek(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        retry(|| rustix::net::recv(self.fd(), &mut *into, flags).map(|(n, _)| n))
+    }
+
     /// Bytes taken by the kernel, `None` when it takes none now.
     pub fn try_send(&self, from: &[u8]) -> io::Result<Option<usize>> {
         retry(|| rustix::net::send(self.fd(), from, SEND_FLAGS))

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::config;
 use super::stream::{Input, Stream, Tls};
@@ -72,23 +72,15 @@ impl Stream {
             return Ok(Some(Input::End));
         }
         let again = self.watch.stage() == Stage::KeepAlive && self.pace.get() == Pace::Busy;
-        let posted = self.posted.take().or_else(|| if again { self.post(plain) } else { None });
-        let arrived = match posted {
-            Some(posted) => Some(self.take_posted(posted, &gone).await?),
-            // More is there already, as a rule: two system calls saved for one that may be in vain.
-            None if self.pace.get() == Pace::Bulk => {
-                self.watch.interrupted()?;
-                None
-            }
-            None => {
-                let swept = self.watch.sweeps();
-                // An error of the readiness itself shows again, in words, at the receive that
-                // follows.
-                let _ = self.watch.wait_unless(pin!(self.socket.readable()), gone).await?;
-                let quick = self.watch.sweeps() == swept;
-                self.pace.set(if quick { Pace::Busy } else { Pace::Idle });
-                None
-            }
+        if again && self.posted.borrow().is_none() {
+            self.posted.replace(self.post(plain));
+        }
+        let posted = self.posted.borrow().is_some();
+        let arrived = if posted {
+            Some(self.take_posted(gone).await?)
+        } else {
+            self.await_readiness(gone).await?;
+            None
         };
         let Some(tls) = &self.tls else {
             return Ok(match self.arrive(plain, arrived)? {
@@ -104,6 +96,19 @@ impl Stream {
         Ok(input)
     }
 
+    async fn await_readiness(&self, gone: impl Fn() -> bool + Unpin) -> Result<(), Fault> {
+        if self.pace.get() == Pace::Bulk {
+            // More is there already, as a rule: two system calls saved for one that may be in vain.
+            return self.watch.interrupted();
+        }
+        let swept = self.watch.sweeps();
+        // An error of the readiness itself shows again, in words, at the receive that follows.
+        let _ = self.watch.wait_unless(pin!(self.socket.readable()), gone).await?;
+        let quick = self.watch.sweeps() == swept;
+        self.pace.set(if quick { Pace::Busy } else { Pace::Idle });
+        Ok(())
+    }
+
     /// Posts a receive, unless there is the beginning of a record or of a head which the new bytes
     /// must follow.
     fn post(&self, plain: &Buf) -> Option<Posted> {
@@ -115,25 +120,28 @@ impl Stream {
             .then(|| self.poster.borrow_mut().post(&self.socket, Buf::for_record()))
     }
 
-    /// Waits for a posted receive; after a tick in vain it is taken back.
+    /// Waits for the posted receive; after a tick in vain it is taken back.
     async fn take_posted(
         &self,
-        mut posted: Posted,
         gone: impl Fn() -> bool + Unpin,
     ) -> Result<(io::Result<usize>, Buf), Fault> {
         let swept = self.watch.sweeps();
         let probing = self.watch.set_probing(true);
         let outcome = poll_fn(|context| {
-            let outcome = posted.poll(context);
+            let outcome = match &mut *self.posted.borrow_mut() {
+                Some(posted) => posted.poll(context),
+                None => Poll::Pending,
+            };
             if outcome.is_pending() && self.watch.sweeps().wrapping_sub(swept) > 1 {
                 self.pace.set(Pace::Idle);
                 self.poster.borrow_mut().cancel();
             }
             outcome
         });
-        let outcome = self.watch.wait_unless(pin!(outcome), gone).await;
+        let outcome = self.watch.wait_unless(pin!(outcome), gone).await?;
         self.watch.set_probing(probing);
-        outcome
+        self.posted.take();
+        Ok(outcome)
     }
 
     /// Receives behind what `into` holds, unless the ring has done it already.
@@ -255,8 +263,15 @@ impl Stream {
         }
     }
 
+    /// Lets go of what an exchange needs; a tunnel, idle as a rule, does without.
+    pub fn rest(&self) {
+        self.watch.set_probing(false);
+        self.poster.take();
+    }
+
     /// Lets an idle upstream connection listen: what comes next is its next answer, or its end.
     pub fn listen(&self) {
+        self.watch.set_probing(false);
         if self.pace.get() != Pace::Idle && self.posted.borrow().is_none() {
             self.posted.replace(self.post(&Buf::new()));
         }

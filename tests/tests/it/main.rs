@@ -26,11 +26,16 @@ mod certificates;
 mod tls;
 mod tls_records;
 
+mod background;
 mod command_line;
+mod listeners;
 mod logs;
+mod nginx_flags;
+mod privileges;
 mod regression;
 mod rungs;
 mod signals;
+mod upgrade;
 
 mod engine;
 mod engine_fields;
