@@ -20,6 +20,7 @@ pub mod answer;
 pub mod balancer;
 pub mod bulk;
 pub mod conn;
+pub mod files;
 pub mod h1;
 pub mod io;
 pub mod plan;

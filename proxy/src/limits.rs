@@ -112,6 +112,8 @@ pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4096;
 /// Bytes of a trailer section.
 pub const TRAILER_BYTES_MAX: usize = 16 << 10;
+/// Ranges of one request for a file; for more it gets the whole.
+pub const RANGES_MAX: usize = 1024;
 /// Idle connections to one upstream address that a worker keeps.
 pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
 /// Connections taken from a listener before other tasks run.

@@ -4,10 +4,12 @@
 //! libFuzzer drives them from `tests/fuzz`; the ordinary test run replays `tests/corpus` and some
 //! mutations of it.
 
+mod files;
 mod messages;
 mod naive;
 mod routing;
 
+pub use files::conditional;
 pub use messages::{answer, framing, head};
 pub use routing::{regex, template, uri};
 

@@ -129,6 +129,11 @@ fn templates() {
     replay("template", fuzz::template);
 }
 
+#[test]
+fn conditions_and_ranges() {
+    replay("conditional", fuzz::conditional);
+}
+
 const MUTATIONS: usize = 3_000;
 /// Bytes that mean something to one parser or another.
 const ODD: &[u8] = b"\0\t\n\r \"#%+,-./059:;=?AFZ[\\]_afz{|}\x0b\x7f\x80\xc3\xff";

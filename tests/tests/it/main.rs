@@ -40,5 +40,7 @@ mod upgrade;
 
 mod engine;
 mod engine_fields;
+mod file_sending;
+mod files;
 mod fuzz;
 mod tidy;
