@@ -1,7 +1,7 @@
 //! The upstream's answer on its way to the client: read its head, write the client's, relay the
 //! body.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -19,6 +19,7 @@ use crate::limits::{INTERIM_ANSWERS_MAX, Limits};
 use crate::plan::Terms;
 use crate::record::Record;
 use crate::relay::{Body, Half};
+use crate::serve::Ongoing;
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
 
@@ -36,6 +37,8 @@ pub struct Exchange<'a> {
     pub record: &'a Record,
     /// True while the request is still being sent: the time to answer begins after that.
     pub uploading: &'a Cell<bool>,
+    /// What the answer goes by, where nginx.conf says it.
+    pub ongoing: Option<&'a RefCell<Ongoing>>,
 }
 
 /// What both connections are good for after an answer.
@@ -43,6 +46,8 @@ pub struct Exchange<'a> {
 pub enum Outcome {
     /// Both were switched to WebSocket.
     Tunnel,
+    /// An error page is to take the place of an answer of this status.
+    Intercepted(u16),
     Whole {
         keep_client: bool,
         keep_upstream: bool,
@@ -60,6 +65,8 @@ struct Sent {
 #[derive(Debug)]
 enum Translated {
     Final(Sent),
+    /// Not passed on: see [`Outcome::Intercepted`].
+    Intercepted(u16),
     /// The new head, nothing for one that is not passed on.
     Interim {
         head: usize,
@@ -74,6 +81,7 @@ impl Exchange<'_> {
             let head_len = self.read_head(buf).await?;
             let mut sent = match self.translate(buf, head_len)? {
                 Translated::Final(sent) => sent,
+                Translated::Intercepted(status) => return Ok(Outcome::Intercepted(status)),
                 Translated::Interim { head } => {
                     interim += 1;
                     if interim > INTERIM_ANSWERS_MAX {
@@ -199,6 +207,9 @@ impl Exchange<'_> {
                 rewrite::interim(scratch, &head, raw);
                 Translated::Interim { head: scratch.len() }
             }
+            status if self.ongoing.is_some_and(|ongoing| ongoing.borrow().intercepts(status)) => {
+                return Ok(Translated::Intercepted(status));
+            }
             _ => Translated::Final(self.finish(&head, raw, scratch)?),
         };
         if let Translated::Final(_) = translated {
@@ -216,7 +227,7 @@ impl Exchange<'_> {
             hsts: self.hsts,
             body: OutgoingBody::Tunnel,
         };
-        rewrite::answer(out, head, raw, &outgoing);
+        self.write_head(out, head, raw, &outgoing);
         let body = Body::of_answer(Length::None, true);
         Sent { head: out.len(), body, outcome: Outcome::Tunnel }
     }
@@ -242,10 +253,25 @@ impl Exchange<'_> {
                 Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
             };
         let outgoing = Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts, body };
-        rewrite::answer(out, head, raw, &outgoing);
+        self.write_head(out, head, raw, &outgoing);
         let body = Body::of_answer(length, version == Version::Http11);
         let outcome = Outcome::Whole { keep_client, keep_upstream };
         Ok(Sent { head: out.len(), body, outcome })
+    }
+
+    fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        head: &AnswerHead<'_, '_>,
+        raw: &[u8],
+        outgoing: &Outgoing<'_>,
+    ) {
+        let Some(ongoing) = self.ongoing else {
+            return rewrite::answer(out, head, raw, outgoing);
+        };
+        let address = self.record.upstream.borrow().as_ref().map(ToString::to_string);
+        let address = address.unwrap_or_default();
+        ongoing.borrow_mut().write_answer(out, head, outgoing, &address);
     }
 
     fn refused(&self, refusal: Refusal) -> Fault {

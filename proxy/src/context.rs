@@ -15,6 +15,8 @@ use crate::limits::Limits;
 use crate::log;
 use crate::redirect::Redirect;
 use crate::route::Routes;
+use crate::route::http::Http;
+use crate::route::state::State;
 use crate::stage::Registry;
 use crate::upstream::pool::Pool;
 
@@ -35,6 +37,8 @@ pub struct Snapshot {
     pub tls: Arc<ServerConfig>,
     pub redirect: Redirect,
     pub trusted_proxies: Vec<IpNet>,
+    /// Servers as nginx.conf has them, in the place of `routes`.
+    pub http: Option<Arc<Http>>,
 }
 
 /// A worker, as its connections see it.
@@ -46,6 +50,8 @@ pub struct Worker {
     pub log: log::Sink,
     /// Where heads are written before they go in front of their body; used between two waits.
     pub scratch: RefCell<Vec<u8>>,
+    /// What requests have used and others can use again.
+    pub states: RefCell<Vec<Box<State>>>,
     pub phase: Cell<Phase>,
     live: Cell<usize>,
 }
@@ -65,6 +71,7 @@ impl Worker {
             pool: Pool::default(),
             log: log::Sink::new(log),
             scratch: RefCell::new(Vec::new()),
+            states: RefCell::new(Vec::new()),
             phase: Cell::new(Phase::Running),
             live: Cell::new(0),
             shared,

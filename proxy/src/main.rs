@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use sheen::cli::{self, Command};
 use sheen::config::dump;
 use sheen::config::native::{self, Loaded};
-use sheen::config::nginx::table;
-use sheen::config::{Dialect, Problem};
+use sheen::config::nginx::{self, lower, table};
+use sheen::config::{self, Dialect, Problem};
 use sheen::demo;
 use sheen::server::{self, Reload, StartError, announce};
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         }
         Command::Run { config } => {
             let again = config.clone();
-            start(native::load(&config), Box::new(move || native::load(&again)))
+            start(load(&config), Box::new(move || load(&again)))
         }
         Command::Proxy(args) => {
             let loaded = args.lower();
@@ -56,6 +56,19 @@ fn main() -> ExitCode {
             }
         },
     }
+}
+
+/// Reads a configuration in the language that it is written in.
+fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    let is_nginx =
+        std::fs::read(path).is_ok_and(|bytes| config::dialect(&bytes, path) == Dialect::Nginx);
+    if !is_nginx {
+        return native::load(path);
+    }
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let options =
+        nginx::Options { prefix: folder.clone(), conf_prefix: folder, globals: Vec::new() };
+    lower::load(path, &options)
 }
 
 /// Runs until a signal ends it: 0 then, 1 when it could not start.
@@ -78,7 +91,7 @@ fn start(loaded: Result<Loaded, Vec<Problem>>, reload: Reload) -> ExitCode {
 
 /// `-t`: the file, and the certificates it names.
 fn check(config: &Path, quiet: bool) -> ExitCode {
-    let (mut warnings, mut problems) = match native::load(config) {
+    let (mut warnings, mut problems) = match load(config) {
         Ok(loaded) => (loaded.warnings.clone(), certificate_problems(&loaded)),
         Err(problems) => (Vec::new(), Err(problems)),
     };

@@ -1,6 +1,7 @@
 //! What the logs say of a client and of each exchange: collected while it runs, written at its end.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::UpstreamAddress;
@@ -19,6 +20,8 @@ pub struct Record {
     pub sent: Cell<u64>,
     /// True exactly when the client may have bytes of an answer: no other can be given.
     pub answering: Cell<bool>,
+    /// The access log does not have it.
+    pub silent: Cell<bool>,
     pub upstream: RefCell<Option<UpstreamAddress>>,
 }
 
@@ -30,6 +33,7 @@ impl Default for Record {
             status: Cell::new(0),
             sent: Cell::new(0),
             answering: Cell::new(false),
+            silent: Cell::new(false),
             upstream: RefCell::new(None),
         }
     }
@@ -43,6 +47,7 @@ impl Record {
         self.status.set(0);
         self.sent.set(0);
         self.answering.set(false);
+        self.silent.set(false);
         self.upstream.replace(None);
     }
 
@@ -57,6 +62,10 @@ impl Record {
 pub struct Identity {
     pub number: u64,
     pub address: Box<str>,
+    /// Of the client.
+    pub port: u16,
+    /// Where it came to; asked for by whoever needs it.
+    pub local: OnceCell<SocketAddr>,
     pub trusted: Cell<bool>,
     pub handshake: OnceCell<Handshake>,
 }

@@ -343,6 +343,7 @@ fn snapshot(
         tls: tls::config::server(config.protocols, resolver, ticketer.clone()),
         redirect: Redirect::new(https_port),
         trusted_proxies: config.trusted_proxies.clone(),
+        http: config.http.as_ref().map(|compiled| compiled.0.clone()),
     }
 }
 

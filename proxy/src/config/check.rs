@@ -27,8 +27,17 @@ pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Pro
         return Err(checker.problems);
     }
     let workers = workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let config =
-        Config { workers, runtime, listeners, trusted_proxies, protocols, log, limits, sites };
+    let config = Config {
+        workers,
+        runtime,
+        listeners,
+        trusted_proxies,
+        protocols,
+        log,
+        limits,
+        sites,
+        http: None,
+    };
     Ok(Loaded { config, warnings: checker.warnings })
 }
 

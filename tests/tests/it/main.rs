@@ -32,6 +32,8 @@ mod regression;
 mod rungs;
 mod signals;
 
+mod nginx_conf;
+
 mod engine;
 mod engine_fields;
 mod fuzz;
