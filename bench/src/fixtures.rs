@@ -128,6 +128,7 @@ pub fn snapshot() -> Snapshot {
         tls: tls::config::server(config.protocols, resolver, ticketer),
         redirect: Redirect::new(443),
         trusted_proxies: Vec::new(),
+        http: None,
     }
 }
 

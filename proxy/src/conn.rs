@@ -148,9 +148,7 @@ impl Connection {
             if let Next::Tunnel(upstream, from_upstream) = next {
                 return Ok(End::Tunnel(upstream, from_upstream));
             }
-            if !self.record.silent.get() {
-                log_access(&self.worker, &self.identity, &self.record);
-            }
+            log_access(&self.worker, &self.identity, &self.record);
             if matches!(next, Next::Close) {
                 return Ok(End::Closed(Closed::AfterAnswer));
             }
@@ -424,7 +422,7 @@ impl Connection {
 
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
         let Self { worker, snapshot, identity, client, input, mut record, permit, live, .. } = self;
-        record.request.shrink();
+        record.shrink();
         upstream.watch.set_probing(false);
         let tunnel = Tunnel {
             worker,

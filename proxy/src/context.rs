@@ -82,6 +82,14 @@ impl Worker {
         self.phase.get() != Phase::Running
     }
 
+    /// Keeps what a request has used for another one.
+    pub fn give_back(&self, state: Box<State>) {
+        let mut states = self.states.borrow_mut();
+        if states.len() < SPARE_STATES_MAX {
+            states.push(state);
+        }
+    }
+
     /// Connections and listeners that have not ended.
     pub fn live(&self) -> usize {
         self.live.get()
@@ -104,3 +112,6 @@ impl Drop for Live {
         self.0.live.set(self.0.live.get() - 1);
     }
 }
+
+/// Requests of one worker that are under way at once, most of the time.
+const SPARE_STATES_MAX: usize = 64;

@@ -8,6 +8,7 @@ use crate::config::UpstreamAddress;
 use crate::context::Worker;
 use crate::fault::Fault;
 use crate::log::{self, Access};
+use crate::serve::Ongoing;
 use crate::tls::stream::Handshake;
 
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub struct Record {
     pub sent: Cell<u64>,
     /// True exactly when the client may have bytes of an answer: no other can be given.
     pub answering: Cell<bool>,
-    /// The access log does not have it.
-    pub silent: Cell<bool>,
+    /// What its log lines go by, where nginx.conf says it.
+    pub ongoing: RefCell<Option<Box<Ongoing>>>,
     pub upstream: RefCell<Option<UpstreamAddress>>,
 }
 
@@ -33,7 +34,7 @@ impl Default for Record {
             status: Cell::new(0),
             sent: Cell::new(0),
             answering: Cell::new(false),
-            silent: Cell::new(false),
+            ongoing: RefCell::new(None),
             upstream: RefCell::new(None),
         }
     }
@@ -47,8 +48,16 @@ impl Record {
         self.status.set(0);
         self.sent.set(0);
         self.answering.set(false);
-        self.silent.set(false);
+        self.ongoing.replace(None);
         self.upstream.replace(None);
+    }
+
+    /// For an exchange that goes on for long.
+    pub fn shrink(&mut self) {
+        self.request.shrink();
+        if let Some(ongoing) = self.ongoing.get_mut() {
+            ongoing.shrink();
+        }
     }
 
     /// True when a request has begun, so that there is something to log.
@@ -72,6 +81,10 @@ pub struct Identity {
 
 /// The access line of an exchange.
 pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
+    if let Some(mut ongoing) = record.ongoing.take() {
+        ongoing.log(worker, record);
+        return worker.give_back(ongoing.into_state());
+    }
     worker.log.access(&Access {
         client: &identity.address,
         request: &record.request,

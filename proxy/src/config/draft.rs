@@ -101,6 +101,7 @@ impl Draft {
             protocols: Protocols { tls12: true, tls13: true },
             log: LogConfig {
                 access: Some(LogTarget::Stdout),
+                others: Vec::new(),
                 format: AccessFormat::Combined,
                 error: LogTarget::Stderr,
                 level: Level::Info,

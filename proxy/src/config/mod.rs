@@ -201,6 +201,8 @@ impl fmt::Display for UpstreamAddress {
 pub struct LogConfig {
     /// `None`: no access log.
     pub access: Option<LogTarget>,
+    /// Further ones, numbered from 1.
+    pub others: Vec<LogTarget>,
     pub format: AccessFormat,
     pub error: LogTarget,
     pub level: Level,

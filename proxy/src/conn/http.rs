@@ -23,15 +23,15 @@ impl Connection {
         // What of the input is the request's head, or the app's in its place.
         let mut front = head_len;
         loop {
-            self.record.silent.set(!ongoing.is_logged());
             deed = match deed {
                 Deed::Reply { status, bytes, body } => {
                     self.record.sent.set(body);
-                    self.give_back(ongoing);
+                    self.record.ongoing.replace(Some(ongoing));
                     return self.author(front, terms, status, &bytes).await;
                 }
                 Deed::Close { status } => {
                     self.record.status.set(status);
+                    self.record.ongoing.replace(Some(ongoing));
                     self.input.consume(front);
                     return Ok(Next::Close);
                 }
@@ -41,12 +41,16 @@ impl Connection {
                     let end = self.forward(terms, &mut forward).await;
                     let whole = forward.body.is_done() && !terms.has_body;
                     ongoing = taken(&mut forward)?;
-                    match self.after_forward(end, &mut ongoing, front, whole)? {
-                        Ok(next) => {
-                            self.give_back(ongoing);
+                    match self.after_forward(end, &mut ongoing, front, whole) {
+                        Ok(Err(page)) => page,
+                        Ok(Ok(next)) => {
+                            self.record.ongoing.replace(Some(ongoing));
                             return Ok(next);
                         }
-                        Err(page) => page,
+                        Err(fault) => {
+                            self.record.ongoing.replace(Some(ongoing));
+                            return Err(fault);
+                        }
                     }
                 }
             };
@@ -109,13 +113,6 @@ impl Connection {
         serve::begin(&mut self.input, head_len, arrived, &mut self.record.request, scratch)
             .map_err(|refusal| self.refuse(refusal))
     }
-
-    fn give_back(&self, ongoing: Box<Ongoing>) {
-        let mut states = self.worker.states.borrow_mut();
-        if states.len() < SPARE_STATES_MAX {
-            states.push(ongoing.into_state());
-        }
-    }
 }
 
 /// What a forward was lent.
@@ -123,6 +120,3 @@ fn taken(forward: &mut Forward) -> Result<Box<Ongoing>, Fault> {
     let lent = forward.ongoing.take().map(|ongoing| Box::new(ongoing.into_inner()));
     lent.ok_or(Fault { stage: Stage::ReadAnswerHead, side: Side::Sheen, cause: Cause::Closed })
 }
-
-/// Requests of one worker that are under way at once, most of the time.
-const SPARE_STATES_MAX: usize = 64;

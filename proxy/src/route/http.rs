@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::cookies::Cookies;
 use super::fields::Fields;
+use super::log_format::LogFormat;
 use super::names::Names;
 use super::phases;
 use super::proxy_pass::ProxyPass;
@@ -50,8 +51,17 @@ pub struct Location {
     pub redirects: OwnRedirects,
     /// `server_tokens`: the version is told.
     pub tells_version: bool,
-    /// `access_log off` is not in force.
-    pub logs: bool,
+    pub logs: Box<[AccessLog]>,
+}
+
+/// One `access_log`.
+#[derive(Debug)]
+pub struct AccessLog {
+    /// The number of its file.
+    pub file: usize,
+    pub format: LogFormat,
+    /// `if=`.
+    pub condition: Option<Template>,
 }
 
 /// Where a location's content comes from.

@@ -34,6 +34,7 @@ impl Ongoing {
             upstream_addr: address.as_bytes(),
             upstream_status: Some(head.status),
             fields: head.fields.list(),
+            ..Seen::default()
         };
         self.with(&seen, |mut context, host, _| {
             let location = &host.locations[at];

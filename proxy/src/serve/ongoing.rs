@@ -59,6 +59,10 @@ pub struct Seen<'a> {
     pub upstream_addr: &'a [u8],
     pub upstream_status: Option<u16>,
     pub fields: &'a [Header<'a>],
+    /// Sent to the client.
+    pub body_bytes: u64,
+    /// Of local time, east of Greenwich; asked for where it is read.
+    pub offset_s: i32,
 }
 
 /// The head of the request, taken apart again.
@@ -119,6 +123,9 @@ impl Ongoing {
             answer: facts::Answer {
                 status: seen.status,
                 fields: seen.fields,
+                bytes_sent: seen.body_bytes,
+                body_bytes_sent: seen.body_bytes,
+                is_complete: true,
                 ..facts::Answer::default()
             },
             process: Process {
@@ -126,7 +133,7 @@ impl Ongoing {
                 version: env!("CARGO_PKG_VERSION").as_bytes(),
                 pid: std::process::id(),
             },
-            now: Now { unix_ms: now_ms(), offset_s: 0, request_ms: self.begun_ms },
+            now: Now { unix_ms: now_ms(), offset_s: seen.offset_s, request_ms: self.begun_ms },
         };
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };
@@ -138,13 +145,14 @@ impl Ongoing {
         &self.http.hosts[self.host].locations[self.location]
     }
 
-    /// Whether the access log has it.
-    pub fn is_logged(&self) -> bool {
-        self.in_force().logs
+    /// For an exchange that goes on for long.
+    pub fn shrink(&mut self) {
+        self.state.shrink();
+        self.head.shrink_to_fit();
     }
 
     /// What can be used by the next request.
-    pub fn into_state(self) -> Box<State> {
+    pub fn into_state(self: Box<Self>) -> Box<State> {
         self.state
     }
 }

@@ -7,7 +7,7 @@ use sheen_tests::nginx;
 use sheen_tests::nginx_conf::{Running, write};
 use sheen_tests::sheen::{NAME, run};
 use sheen_tests::upstream::{Upstream, ok};
-use sheen_tests::websocket;
+use sheen_tests::{wait, websocket};
 use tempfile::TempDir;
 use tungstenite::protocol::Role;
 
@@ -282,4 +282,36 @@ fn what_certbot_leaves_is_tested_and_what_is_missing_is_refused_by_name() {
         assert!(said.contains(&line), "{line}\n{said}");
     }
     fs::write(&path, "events {}\n").unwrap();
+}
+
+#[test]
+fn each_server_has_its_log_in_its_format() {
+    let app = Upstream::ok("hello");
+    let http = r#"
+        log_format main '$remote_addr [$time_local] "$request" $status $body_bytes_sent '
+                        '"$http_x_a" $upstream_addr $host';
+        map $status $loud { ~^2 0; default 1; }
+        access_log ROOT/all.log main;
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            server_name app.test;
+            location / { proxy_pass http://APP; }
+            location /own { access_log ROOT/own.log; access_log ROOT/loud.log main if=$loud;
+                            return 200 "own"; }
+            location /none { access_log off; return 200 "none"; }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let mut client = Client::plain(running.http);
+    for target in ["/none", "/own", "/a"] {
+        assert_eq!(client.get(NAME, target).status(), 200);
+    }
+    let read = |name: &str| fs::read_to_string(running.sheen.dir.path().join(name)).unwrap();
+    wait::until("the last line", || read("all.log").contains('\n'));
+    let (all, own) = (read("all.log"), read("own.log"));
+    let end = format!("\"GET /a HTTP/1.1\" 200 5 \"-\" {} app.test\n", app.address());
+    assert!(all.starts_with("127.0.0.1 [") && all.ends_with(&end), "{all}");
+    assert_eq!(all.lines().count(), 1, "{all}");
+    assert!(own.contains("\"GET /own HTTP/1.1\" 200 3 \"-\" \"-\"\n"), "{own}");
+    assert_eq!(read("loud.log"), "");
 }

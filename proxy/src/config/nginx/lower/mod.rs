@@ -23,8 +23,9 @@ use super::tree::{Directive, Tree, find};
 use super::{Options, read};
 use crate::config::native::Loaded;
 use crate::config::raw::Place;
-use crate::config::{Compiled, Config, Dialect, Problem, Site, Upstream};
+use crate::config::{Compiled, Config, Dialect, LogTarget, Problem, Site, Upstream};
 use crate::route::http::Http;
+use crate::route::log_format::LogFormat;
 use crate::route::variable::Registry;
 
 /// Reads an nginx.conf and lowers it. Errors: all that is wrong, in nginx's words.
@@ -37,6 +38,8 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
     let mut lower = Lower {
         options,
         registry: Registry::default(),
+        formats: HashMap::new(),
+        log_files: Vec::new(),
         upstreams: HashMap::new(),
         places: Vec::new(),
         problems: Vec::new(),
@@ -54,6 +57,9 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
 struct Lower<'t> {
     options: &'t Options,
     registry: Registry,
+    formats: HashMap<Vec<u8>, LogFormat>,
+    /// In the order of their numbers.
+    log_files: Vec<LogTarget>,
     /// By name: the groups, and the hosts that `proxy_pass` names.
     upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
     /// Directives with variables in them, for those that nothing defines.
@@ -81,8 +87,9 @@ impl<'t> Lower<'t> {
         let servers = self.servers(block, &outer);
         let tls = self.tls(&servers);
         let limits = self.global_limits(block, tree);
-        let log = self.logs(tree, block);
+        self.formats(block);
         let hosts = self.hosts(&servers, &limits);
+        let log = self.log_config(tree, block);
         let names = self.names(&servers);
         let registry = std::mem::take(&mut self.registry);
         let variables = match registry.finish() {
