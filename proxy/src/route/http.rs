@@ -49,8 +49,6 @@ pub struct Location {
     pub added: Fields,
     pub default_type: Box<[u8]>,
     pub redirects: OwnRedirects,
-    /// `server_tokens`: the version is told.
-    pub tells_version: bool,
     pub logs: Box<[AccessLog]>,
 }
 

@@ -85,7 +85,8 @@ impl Ongoing {
         let parsed = Parsed { method: head.method.unwrap_or_default(), fields: head.headers };
         let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let host = &self.http.hosts[self.host];
-        let local = self.local.ip().to_canonical().to_string();
+        let local = self.local_text();
+        let binary = self.http.variables.uses(Builtin::BinaryRemoteAddr);
         let upstream =
             [Try { addr: seen.upstream_addr, status: seen.upstream_status, ..Try::default() }];
         let facts = Facts {
@@ -103,7 +104,7 @@ impl Ongoing {
             request_id: self.request_id,
             server_name: &host.name,
             connection: facts::Connection {
-                remote_addr: self.identity.address.parse().ok(),
+                remote_addr: binary.then(|| self.identity.address.parse().ok()).flatten(),
                 remote_text: self.identity.address.as_bytes(),
                 remote_port: self.identity.port,
                 server_addr: local.as_bytes(),
@@ -138,6 +139,14 @@ impl Ongoing {
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };
         work(context, host, &parsed)
+    }
+
+    /// `$server_addr`, where something reads it.
+    fn local_text(&self) -> String {
+        if !self.http.variables.uses(Builtin::ServerAddr) {
+            return String::new();
+        }
+        self.local.ip().to_canonical().to_string()
     }
 
     /// What its location has in force.

@@ -165,7 +165,10 @@ fn decide(
             place = location;
             let Content::Proxy(proxy) = &host.locations[location].content else {
                 // Files come from a room of their own, which is not built yet.
-                decision = run.fail(404, location);
+                decision = match run.context.state.status_override {
+                    0 => run.fail(404, location),
+                    status => Decision::Status { status, location },
+                };
                 continue;
             };
             if is_too_large(host, location, length) {

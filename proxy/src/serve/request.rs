@@ -93,7 +93,7 @@ impl Asked<'_> {
         if url.https {
             return Err(502);
         }
-        if let Some(group) = self.http.upstreams.get(url.host).filter(|_| url.port == url.port()) {
+        if let Some(group) = self.http.upstreams.get(url.host).filter(|_| url.port.is_none()) {
             return Ok(group.clone());
         }
         let host = std::str::from_utf8(url.host).map_err(|_| 502_u16)?;

@@ -315,3 +315,56 @@ fn each_server_has_its_log_in_its_format() {
     assert!(own.contains("\"GET /own HTTP/1.1\" 200 3 \"-\" \"-\"\n"), "{own}");
     assert_eq!(read("loud.log"), "");
 }
+
+#[test]
+fn a_group_of_one_server_and_the_usual_error_page() {
+    let app = Upstream::mirror();
+    let http = r#"
+        upstream shiny { server APP; keepalive 16; }
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            error_page 500 502 503 504 /50x.html;
+            location = /50x.html { root html; }
+            set $group shiny;
+            location / { proxy_pass http://shiny; }
+            location /named/ { proxy_pass http://$group$request_uri; }
+            location /down/ { proxy_pass http://127.0.0.1:1/; add_header X-Gone yes always; }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    running.sheen.expect_log("Connection refused");
+    for target in ["/x?y", "/named/x?y"] {
+        let seen = running.get(NAME, target).mirrored();
+        assert_eq!(seen.line, format!("GET {target} HTTP/1.1"));
+        assert_eq!(seen.field("host"), Some("shiny"));
+    }
+    let mut client = Client::plain(running.http);
+    assert_eq!(client.get(NAME, "/down/").status(), 502);
+    assert_eq!(client.get(NAME, "/x").status(), 200, "the connection goes on");
+}
+
+#[test]
+fn what_a_template_says_cannot_break_the_framing() {
+    let app = Upstream::mirror();
+    let http = r#"
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            location / {
+                proxy_pass http://APP;
+                proxy_set_header Content-Length 5;
+                proxy_set_header Transfer-Encoding chunked;
+                proxy_set_header Connection "upgrade, X-A";
+                proxy_set_header X-Split "$arg_a";
+                proxy_set_header X-Uri "$uri";
+                proxy_set_header Cookie "";
+            }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let mut client = Client::plain(running.http);
+    client.send("GET /%0d%0aX-Evil:1?a=%0d%0aX HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\n\r\n");
+    let seen = client.answer("GET").mirrored();
+    for name in ["content-length", "transfer-encoding", "connection", "x-evil", "cookie"] {
+        assert_eq!(seen.field(name), None, "{name}: {}", seen.raw);
+    }
+}

@@ -217,7 +217,6 @@ impl<'t> Lower<'t> {
                 with_port: scope.flag("port_in_redirect", true),
                 with_server_name: scope.flag("server_name_in_redirect", false),
             },
-            tells_version: scope.line("server_tokens").is_none_or(|line| line.arg(0) != b"off"),
             logs: self.access_logs(scope),
         }
     }
