@@ -122,10 +122,12 @@ pub fn snapshot() -> Snapshot {
     let config = native::parse(text, "bench.toml").expect("the configuration is right").config;
     let ticketer = tickets::ticketer();
     let resolver = Arc::new(Resolver(Certificates::new(1).store));
+    let offload = tls::ktls::Offload::default();
     Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
-        tls: tls::config::server(config.protocols, resolver, ticketer),
+        tls: tls::config::server(config.protocols, resolver, ticketer, &offload),
+        offload,
         redirect: Redirect::new(443),
         trusted_proxies: Vec::new(),
         http: None,

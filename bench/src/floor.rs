@@ -3,10 +3,11 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use sheen::config::Rung;
+use sheen::config::{ListenOptions, Rung};
 use sheen::io::listener::{self, Listener};
 use sheen::io::runtime;
 use sheen::io::socket::Socket;
@@ -15,12 +16,12 @@ use crate::address::Address;
 
 /// Relays every connection to `to`, until the process ends.
 pub(crate) fn run(listen: SocketAddr, to: Address) -> io::Result<()> {
-    let bound = listener::bind(listen)?;
+    let bound = listener::bind(listen, &ListenOptions::default())?;
     let (rung, _) = runtime::best();
     runtime::run(if rung == Rung::Epoll { rung } else { Rung::DeferTaskrun }, accept(bound, to))?
 }
 
-async fn accept(bound: TcpListener, to: Address) -> io::Result<()> {
+async fn accept(bound: OwnedFd, to: Address) -> io::Result<()> {
     let listener = Listener::new(bound)?;
     let scratch: Scratch = Rc::new(RefCell::new(vec![0; PIECE_BYTES]));
     loop {

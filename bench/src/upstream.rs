@@ -25,7 +25,9 @@ pub(crate) struct Listeners {
 
 /// A free port of the loopback, and a path that nobody listens at.
 pub(crate) fn bind(path: &Path) -> io::Result<(Listeners, SocketAddr)> {
-    let tcp = sheen::io::listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let tcp = sheen::io::listener::bind(any, &sheen::config::ListenOptions::default())?;
+    let tcp = TcpListener::from(tcp);
     let unix = UnixListener::bind(path)?;
     unix.set_nonblocking(true)?;
     // The standard library's queue of 128 is short for a crowd that comes at once.

@@ -50,27 +50,37 @@ impl Admission {
         self.per_address_max.store(per_address_max, Ordering::Relaxed);
     }
 
-    /// `trusted` peers stand for many clients: only the total counts for them.
-    pub fn admit(self: &Arc<Self>, address: IpAddr, trusted: bool) -> Result<Permit, Full> {
+    /// `address`: `None` for peers that stand for many clients: only the total counts for them.
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Full> {
         let mut permit = Permit { admission: self.clone(), slots: None };
         if self.all.fetch_add(1, Ordering::Relaxed) >= self.all_max.load(Ordering::Relaxed) {
             return Err(Full::All);
         }
-        if trusted {
-            return Ok(permit);
-        }
-        let slots = [0, 1].map(|table| self.hashers[table].hash_one(address) as usize % SLOTS);
-        permit.slots = Some(slots);
-        let counts =
-            [0, 1].map(|table| self.counters[table][slots[table]].fetch_add(1, Ordering::Relaxed));
-        if counts[0].min(counts[1]) >= self.per_address_max.load(Ordering::Relaxed) {
-            return Err(Full::Address);
+        if let Some(address) = address {
+            permit.count_address(address)?;
         }
         Ok(permit)
     }
 
+    fn take_slots(&self, address: IpAddr) -> ([usize; 2], bool) {
+        let slots = [0, 1].map(|table| self.hashers[table].hash_one(address) as usize % SLOTS);
+        let counts =
+            [0, 1].map(|table| self.counters[table][slots[table]].fetch_add(1, Ordering::Relaxed));
+        (slots, counts[0].min(counts[1]) < self.per_address_max.load(Ordering::Relaxed))
+    }
+
     pub fn count(&self) -> u32 {
         self.all.load(Ordering::Relaxed)
+    }
+}
+
+impl Permit {
+    /// Counts the connection for the address of its client too, once that is known.
+    pub fn count_address(&mut self, address: IpAddr) -> Result<(), Full> {
+        debug_assert!(self.slots.is_none(), "a connection has one client");
+        let (slots, room) = self.admission.take_slots(address);
+        self.slots = Some(slots);
+        if room { Ok(()) } else { Err(Full::Address) }
     }
 }
 
@@ -95,14 +105,14 @@ mod tests {
         let admission = Admission::new();
         admission.set_limits(3, 2);
         let (a, b): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let first = admission.admit(a, false).unwrap();
-        let _second = admission.admit(a, false).unwrap();
-        assert_eq!(admission.admit(a, false).unwrap_err(), Full::Address);
-        let _third = admission.admit(b, false).unwrap();
-        assert_eq!(admission.admit(b, false).unwrap_err(), Full::All);
+        let first = admission.admit(Some(a)).unwrap();
+        let _second = admission.admit(Some(a)).unwrap();
+        assert_eq!(admission.admit(Some(a)).unwrap_err(), Full::Address);
+        let _third = admission.admit(Some(b)).unwrap();
+        assert_eq!(admission.admit(Some(b)).unwrap_err(), Full::All);
         drop(first);
         assert_eq!(admission.count(), 2);
-        assert!(admission.admit(a, true).is_ok());
-        assert!(admission.admit(a, false).is_ok());
+        assert!(admission.admit(None).is_ok());
+        assert!(admission.admit(Some(a)).is_ok());
     }
 }

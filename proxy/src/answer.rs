@@ -8,14 +8,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::buf::Buf;
-use crate::context::Worker;
+use crate::bulk;
+use crate::context::{Snapshot, Worker};
 use crate::fault::{Cause, Fault, Refusal, Side};
 use crate::h1::framing::{self, Length};
 use crate::h1::head::{AnswerHead, Search, Table, Version, parse_answer};
 use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing, OutgoingBody};
 use crate::h1::websocket::{self, Upgrade};
-use crate::limits::{INTERIM_ANSWERS_MAX, Limits};
+use crate::io::splice::Pipe;
+use crate::limits::{INTERIM_ANSWERS_MAX, KTLS_BODY_BYTES_MIN, Limits};
 use crate::plan::Terms;
 use crate::record::Record;
 use crate::relay::{Body, Half};
@@ -27,13 +29,12 @@ use crate::tls::stream::{Input, Stream};
 #[derive(Debug, Clone, Copy)]
 pub struct Exchange<'a> {
     pub worker: &'a Worker,
+    pub snapshot: &'a Snapshot,
     pub limits: &'a Limits,
     pub client: &'a Stream,
     pub upstream: &'a Stream,
     pub terms: Terms,
     pub upgrade: Upgrade,
-    /// `None` on plain HTTP; else the whole line, empty where it is off.
-    pub hsts: Option<&'a [u8]>,
     pub record: &'a Record,
     /// True while the request is still being sent: the time to answer begins after that.
     pub uploading: &'a Cell<bool>,
@@ -107,7 +108,7 @@ impl Exchange<'_> {
                 limit: self.limits.timeouts.upstream_answer,
                 paused: self.uploading,
             };
-            let result = half.run().await;
+            let result = self.pass(half).await;
             self.record.sent.set(sent.body.passed());
             result?;
             // What follows an answer nobody asked for.
@@ -119,6 +120,28 @@ impl Exchange<'_> {
                 keep_upstream: keep_upstream && buf.is_empty(),
             });
         }
+    }
+
+    /// Sends the head and the body. Here, and nowhere else, is decided that the kernel does it.
+    async fn pass(&self, half: Half<'_>) -> Result<(), Fault> {
+        if self.snapshot.offload.is_some() && half.body.left() >= KTLS_BODY_BYTES_MIN {
+            return Box::pin(self.pass_by_kernel(half)).await;
+        }
+        half.run().await
+    }
+
+    /// What has come goes out first, so that TLS owes the client nothing at the hand-over.
+    async fn pass_by_kernel(&self, mut half: Half<'_>) -> Result<(), Fault> {
+        half.pass_on().await?;
+        if let Some(mut pipe) = Pipe::lend()
+            && half.body.left() > 0
+            && half.from.may_be_spliced()
+            && half.to.hand_over(&self.snapshot.offload)?
+        {
+            self.record.by_kernel.set(true);
+            return bulk::run(&mut half, &mut pipe).await;
+        }
+        half.run().await
     }
 
     /// Relays the answer while the request is still being sent. The answer's end is the end. An
@@ -160,7 +183,7 @@ impl Exchange<'_> {
         let mut search = Search::default();
         loop {
             let found = search.find(buf.data()).map_err(|refusal| self.refused(refusal))?;
-            let max = self.limits.response_head_bytes_max;
+            let max = self.snapshot.limits.response_head_bytes_max;
             if found.unwrap_or(buf.len()) > max {
                 return Err(self.refused(Refusal::bad_request("header is too big")));
             }
@@ -224,7 +247,7 @@ impl Exchange<'_> {
         let outgoing = Outgoing {
             client: self.terms.version,
             keep_alive: true,
-            hsts: self.hsts,
+            hsts: self.hsts(),
             body: OutgoingBody::Tunnel,
         };
         self.write_head(out, head, raw, &outgoing);
@@ -252,11 +275,21 @@ impl Exchange<'_> {
                 Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
                 Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
             };
-        let outgoing = Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts, body };
+        let outgoing =
+            Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts(), body };
         self.write_head(out, head, raw, &outgoing);
         let body = Body::of_answer(length, version == Version::Http11);
         let outcome = Outcome::Whole { keep_client, keep_upstream };
         Ok(Sent { head: out.len(), body, outcome })
+    }
+
+    /// `None` on plain HTTP; else the whole line, empty where it is off.
+    fn hsts(&self) -> Option<&[u8]> {
+        if self.ongoing.is_some() {
+            return Some(b"");
+        }
+        let site = self.snapshot.routes.site(self.terms.site);
+        self.client.is_tls().then_some(&*site.hsts)
     }
 
     fn write_head(

@@ -7,24 +7,28 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::address::resolve_by_system;
 use crate::config::check::check;
+use crate::config::load::Source;
 use crate::config::native::Loaded;
 use crate::config::raw::{Checker, Entry, Node, Place, Value};
 use crate::config::{Dialect, Problem, Rung};
+use crate::life::remote::Word;
 
 /// What the user asks for.
 #[derive(Debug)]
 pub enum Command {
     /// Run with a configuration file.
-    Run { config: PathBuf },
+    Run(Source),
     /// Check a configuration file and say so, see [`verdict`].
-    Check { config: PathBuf, quiet: bool },
+    Check { source: Source, quiet: bool },
     /// Check it, and print what is in force.
-    Dump { config: PathBuf },
+    Dump { source: Source, quiet: bool },
+    /// Tell a running sheen what to do.
+    Signal { source: Source, word: Word },
     /// Run with what the command line says.
     Proxy(Box<ProxyArgs>),
     /// Run in front of the embedded app.
@@ -73,6 +77,9 @@ pub struct ProxyArgs {
     /// auto, defer_taskrun, coop_taskrun, io_uring or epoll [default: auto]
     #[arg(long, value_name = "WORD")]
     runtime: Option<String>,
+    /// TLS of large answers by the kernel: off, auto or on [default: off]
+    #[arg(long, value_name = "WORD")]
+    ktls: Option<String>,
     /// stdout, stderr, off or a file [default: stdout]
     #[arg(long, value_name = "TARGET")]
     access_log: Option<String>,
@@ -101,9 +108,33 @@ pub struct DemoArgs {
     defaults: OnceLock<[String; 2]>,
 }
 
-/// Reads the arguments, the program's name first. An error knows its exit code and where it is
-/// printed (`clap::Error::exit_code`, `clap::Error::print`); so does `--help`.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+/// A command line that is not understood, or asks for help.
+#[derive(Debug)]
+pub enum Refusal {
+    /// One of nginx's flags: its words, its exit code.
+    Flag(String),
+    Other(clap::Error),
+}
+
+impl Refusal {
+    /// Says it, and returns the exit code.
+    pub fn print(&self) -> u8 {
+        match self {
+            Self::Flag(words) => {
+                eprintln!("sheen: {words}");
+                1
+            }
+            Self::Other(error) => {
+                // Nothing is left to do when the terminal is gone.
+                let _ = error.print();
+                u8::try_from(error.exit_code()).unwrap_or(2)
+            }
+        }
+    }
+}
+
+/// Reads the arguments, the program's name first.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Refusal> {
     parse_with(args, Path::new(DEFAULT_CONFIG))
 }
 
@@ -178,6 +209,9 @@ impl ProxyArgs {
             Ok(number) => entry("--workers", "workers", Value::Number(number)),
             Err(_) => text("--workers", "workers", value),
         }));
+        if let Some(value) = &self.ktls {
+            root.push(entry("--ktls", "tls", Value::Table(vec![text("--ktls", "ktls", value)])));
+        }
         root.push(entry("sheen proxy", "log", Value::Table(log)));
         root.push(entry("sheen proxy", "site", one_site(site)));
         check(&node("sheen proxy", Value::Table(root)), checker)
@@ -240,6 +274,8 @@ impl DemoArgs {
 #[command(
     name = "sheen",
     args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    disable_help_flag = true,
     disable_help_subcommand = true,
     after_help = EXAMPLES
 )]
@@ -256,6 +292,24 @@ struct Arguments {
     /// Say only what is wrong, with -t
     #[arg(short = 'q')]
     quiet: bool,
+    /// Folder to which FILE, logs and the pid file are relative
+    #[arg(short = 'p', value_name = "PREFIX")]
+    prefix: Option<PathBuf>,
+    /// Error log of a configuration that names none
+    #[arg(short = 'e', value_name = "FILE")]
+    error_log: Option<String>,
+    /// Directives beside the configuration, in nginx's language: "daemon off; pid /run/x.pid;"
+    #[arg(short = 'g', value_name = "DIRECTIVES")]
+    globals: Option<String>,
+    /// Tell the running sheen: stop, quit, reload or reopen
+    #[arg(short = 's', value_name = "SIGNAL")]
+    signal: Option<String>,
+    /// Language of the configuration: native or nginx [default: its content tells]
+    #[arg(long, value_name = "WORD")]
+    dialect: Option<String>,
+    /// Print help
+    #[arg(short = 'h', short_alias = '?', long, global = true, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// Print the version
     #[arg(short = 'v')]
     version: bool,
@@ -286,15 +340,19 @@ enum Verb {
 fn parse_with(
     args: impl IntoIterator<Item = OsString>,
     default_config: &Path,
-) -> Result<Command, clap::Error> {
-    let arguments = Arguments::try_parse_from(args)?;
-    let config_or_default =
-        |config: Option<PathBuf>| config.unwrap_or_else(|| default_config.to_owned());
+) -> Result<Command, Refusal> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let is_flags = args.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
+    let arguments = Arguments::try_parse_from(args).map_err(|error| match flag_words(&error) {
+        Some(words) if is_flags => Refusal::Flag(words),
+        _ => Refusal::Other(error),
+    })?;
     match arguments.verb {
         Some(Verb::Proxy(args)) => return Ok(Command::Proxy(args)),
         Some(Verb::Demo(args)) => return Ok(Command::Demo(args)),
         Some(Verb::Check { config, quiet }) => {
-            return Ok(Command::Check { config: config_or_default(config), quiet });
+            let file = config.unwrap_or_else(|| default_config.to_owned());
+            return Ok(Command::Check { source: Source::file(&file), quiet });
         }
         Some(Verb::Directives) => return Ok(Command::Directives),
         None => {}
@@ -305,20 +363,71 @@ fn parse_with(
     if arguments.version {
         return Ok(Command::Version);
     }
-    if arguments.dump {
-        return Ok(Command::Dump { config: config_or_default(arguments.config) });
+    let (quiet, named) = (arguments.quiet, arguments.config.is_some());
+    let (test, dump, signal) = (arguments.test, arguments.dump, arguments.signal.clone());
+    let source = source(arguments, default_config)?;
+    if dump {
+        return Ok(Command::Dump { source, quiet });
     }
-    if arguments.test {
-        let config = config_or_default(arguments.config);
-        return Ok(Command::Check { config, quiet: arguments.quiet });
+    if test {
+        return Ok(Command::Check { source, quiet });
     }
-    if arguments.config.is_none() && !default_config.exists() {
+    if let Some(text) = signal {
+        let word = Word::parse(&text)
+            .ok_or_else(|| Refusal::Flag(format!("invalid option: \"-s {text}\"")))?;
+        return Ok(Command::Signal { source, word });
+    }
+    if !named && !default_config.exists() {
         let welcome =
             format!("no arguments, and no file {}\n\n{EXAMPLES}\n", default_config.display());
         let kind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        return Err(clap::Error::raw(kind, welcome));
+        return Err(Refusal::Other(clap::Error::raw(kind, welcome)));
     }
-    Ok(Command::Run { config: config_or_default(arguments.config) })
+    Ok(Command::Run(source))
+}
+
+fn source(arguments: Arguments, default_config: &Path) -> Result<Source, Refusal> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let prefix = arguments.prefix.map(absolute);
+    let file = match (arguments.config, &prefix) {
+        (None, _) => default_config.to_owned(),
+        (Some(file), Some(prefix)) => prefix.join(file),
+        (Some(file), None) => absolute(file),
+    };
+    let dialect = match arguments.dialect.as_deref() {
+        None => None,
+        Some("native") => Some(Dialect::Native),
+        Some("nginx") => Some(Dialect::Nginx),
+        Some(other) => {
+            return Err(Refusal::Flag(format!("invalid option: \"--dialect {other}\"")));
+        }
+    };
+    let (globals, error_log) = (arguments.globals, arguments.error_log);
+    Ok(Source { file, prefix, globals, error_log, dialect })
+}
+
+/// A mistake in one of nginx's flags, in nginx's words.
+fn flag_words(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let bare = given.strip_prefix('-').filter(|bare| bare.len() == 1);
+            Some(format!("invalid option: \"{}\"", bare.unwrap_or(given)))
+        }
+        // Without a value: `-c <FILE>`.
+        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues => {
+            let flag = given.split(' ').next().unwrap_or(given);
+            let needs = match flag {
+                "-c" | "-e" => "file name",
+                "-p" => "directory name",
+                _ => "parameter",
+            };
+            Some(format!("option \"{flag}\" requires {needs}"))
+        }
+        _ => None,
+    }
 }
 
 /// The default, or any free port, with a note, when it is taken.
@@ -390,7 +499,7 @@ mod tests {
     use crate::config::{App, Config, PlainHttp};
 
     /// Parses a line of words; `NOTHING` as the default configuration file does not exist.
-    fn command(line: &str) -> Result<Command, clap::Error> {
+    fn command(line: &str) -> Result<Command, Refusal> {
         let words = std::iter::once("sheen").chain(line.split_whitespace()).map(OsString::from);
         parse_with(words, Path::new("/nonexistent/sheen.toml"))
     }
@@ -411,15 +520,38 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// What a line of flags means, without the working folder.
+    fn meant(line: &str) -> String {
+        let here = std::path::absolute("x").unwrap();
+        let here = format!("{}/", here.parent().unwrap().display());
+        match command(line).unwrap() {
+            Command::Run(source) => format!("run {}", source.file.display()),
+            Command::Check { source, quiet } => {
+                format!("check {}{}", source.file.display(), if quiet { " quietly" } else { "" })
+            }
+            Command::Dump { source, .. } => format!("dump {}", source.file.display()),
+            Command::Signal { source, word } => format!("{word:?} by {}", source.file.display()),
+            other => format!("{other:?}"),
+        }
+        .replace(&here, "")
+    }
+
     #[test]
     fn takes_nginx_flags_and_verbs() {
         for (line, expected) in [
-            ("-c a.toml", "Run { config: \"a.toml\" }"),
-            ("-t", "Check { config: \"/nonexistent/sheen.toml\", quiet: false }"),
-            ("-t -q -c a.toml", "Check { config: \"a.toml\", quiet: true }"),
-            ("-tqc a.toml", "Check { config: \"a.toml\", quiet: true }"),
-            ("check", "Check { config: \"/nonexistent/sheen.toml\", quiet: false }"),
-            ("check -q -c a.toml", "Check { config: \"a.toml\", quiet: true }"),
+            ("-c a.toml", "run a.toml"),
+            ("-c a.toml -c b.toml", "run b.toml"),
+            ("-p /p -c a.toml", "run /p/a.toml"),
+            ("-p /p -c /q/a.toml", "run /q/a.toml"),
+            ("-t", "check /nonexistent/sheen.toml"),
+            ("-t -q -c a.toml", "check a.toml quietly"),
+            ("-tqc a.toml", "check a.toml quietly"),
+            ("-tqca.toml", "check a.toml quietly"),
+            ("-T", "dump /nonexistent/sheen.toml"),
+            ("-s reload -c a.toml", "Reload by a.toml"),
+            ("-sstop", "Stop by /nonexistent/sheen.toml"),
+            ("check", "check /nonexistent/sheen.toml"),
+            ("check -q -c a.toml", "check a.toml quietly"),
             ("directives", "Directives"),
             ("-v", "Version"),
             ("-V", "VersionLong"),
@@ -429,20 +561,56 @@ mod tests {
                 "Demo(DemoArgs { listen_https: None, listen_http: None, defaults: OnceLock(<uninit>) })",
             ),
         ] {
-            assert_eq!(format!("{:?}", command(line).unwrap()), expected, "{line}");
+            assert_eq!(meant(line), expected, "{line}");
+        }
+        let line = "-c a -p /p -e e.log --dialect native -g daemon;";
+        let Command::Run(source) = command(line).unwrap() else { panic!("it runs") };
+        assert_eq!(
+            source,
+            Source {
+                file: "/p/a".into(),
+                prefix: Some("/p".into()),
+                globals: Some("daemon;".to_owned()),
+                error_log: Some("e.log".to_owned()),
+                dialect: Some(Dialect::Native),
+            }
+        );
+    }
+
+    #[test]
+    fn refuses_flags_as_nginx_does() {
+        for (line, words) in [
+            ("-x", "invalid option: \"x\""),
+            ("-tx", "invalid option: \"x\""),
+            ("--frob", "invalid option: \"--frob\""),
+            ("-c", "option \"-c\" requires file name"),
+            ("-e", "option \"-e\" requires file name"),
+            ("-p", "option \"-p\" requires directory name"),
+            ("-g", "option \"-g\" requires parameter"),
+            ("-s", "option \"-s\" requires parameter"),
+            ("-s foo", "invalid option: \"-s foo\""),
+            ("--dialect apache", "invalid option: \"--dialect apache\""),
+        ] {
+            let refusal = command(line).unwrap_err();
+            let Refusal::Flag(said) = &refusal else { panic!("{line}: {refusal:?}") };
+            assert_eq!(said, words, "{line}");
         }
     }
 
     #[test]
-    fn refuses_with_exit_code_2() {
-        for line in ["", "-x", "proxy", "proxy --to", "-t proxy --to :1", "prxy", "-c", "demo x"] {
-            assert_eq!(command(line).unwrap_err().exit_code(), 2, "{line}");
+    fn refuses_the_rest_with_exit_code_2() {
+        let other = |line: &str| match command(line).unwrap_err() {
+            Refusal::Other(error) => error,
+            refusal @ Refusal::Flag(_) => panic!("{line}: {refusal:?}"),
+        };
+        for line in ["", "proxy", "proxy --to", "-t proxy --to :1", "prxy", "demo x"] {
+            assert_eq!(other(line).exit_code(), 2, "{line}");
         }
-        let welcome = command("").unwrap_err().to_string();
+        let welcome = other("").to_string();
         assert!(welcome.contains("no file /nonexistent/sheen.toml"), "{welcome}");
         assert!(welcome.contains("sheen demo") && welcome.contains("sheen proxy"), "{welcome}");
-        for line in ["-h", "--help", "proxy --help"] {
-            assert_eq!(command(line).unwrap_err().exit_code(), 0, "{line}");
+        for line in ["-h", "-?", "--help", "proxy --help"] {
+            assert_eq!(other(line).exit_code(), 0, "{line}");
         }
     }
 

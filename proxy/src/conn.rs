@@ -17,7 +17,6 @@
 //! | drain or cut | none | close_notify, FIN if they fit | closed |
 
 use std::cell::{Cell, OnceCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -32,6 +31,7 @@ use crate::h1::websocket::Upgrade;
 use crate::io::runtime;
 use crate::io::socket::Socket;
 use crate::limits::DRAIN_GRACE;
+use crate::peer::Peer;
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
 use crate::record::{Identity, Record, log_access};
 use crate::redirect::Location;
@@ -92,14 +92,14 @@ impl Connection {
         worker: Rc<Worker>,
         snapshot: Arc<Snapshot>,
         socket: Socket,
-        peer: SocketAddr,
+        peer: Peer,
         number: u64,
         permit: Permit,
     ) -> Self {
         let send_limit = snapshot.limits.timeouts.send;
         let identity = Identity {
             number,
-            address: peer.ip().to_canonical().to_string().into(),
+            address: peer.to_string().into(),
             port: peer.port(),
             local: OnceCell::new(),
             trusted: Cell::new(false),
@@ -177,7 +177,7 @@ impl Connection {
         }
         // A connection that was accepted has one request to bring, also while we drain.
         let idle_limit = if draining { DRAIN_GRACE } else { timeouts.keep_alive };
-        self.client.watch.enter(Stage::KeepAlive, idle_limit);
+        self.client.watch.enter(Stage::before_request(self.served), idle_limit);
         let mut search = Search::default();
         loop {
             let skip = leading_empty_lines(self.input.data());
@@ -186,7 +186,7 @@ impl Connection {
                 search = Search::default();
             }
             let idle = self.input.is_empty();
-            if !idle && self.client.watch.stage() == Stage::KeepAlive {
+            if !idle && self.client.watch.stage() == Stage::before_request(self.served) {
                 self.record.begin();
                 self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
             }
@@ -326,7 +326,6 @@ impl Connection {
                 Outcome::Intercepted(status) => Next::Intercepted(status),
                 Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
-                        upstream.watch.set_probing(false);
                         let now_ms = self.worker.registry.now_ms();
                         self.worker.pool.put(address, upstream, now_ms);
                     }
@@ -369,22 +368,18 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let hsts = match &forward.ongoing {
-            Some(_) => Some(&b""[..]),
-            None => client.is_tls().then(|| &*snapshot.routes.site(terms.site).hsts),
-        };
         let Forward { upgrade, ongoing, limits, body, .. } = forward;
         let (upgrade, ongoing) = (*upgrade, ongoing.as_deref());
         let limits = limits.as_deref().unwrap_or(&snapshot.limits);
         let uploading = &Cell::new(false);
         let exchange = Exchange {
             worker,
+            snapshot,
             limits,
             client,
             upstream,
             terms,
             upgrade,
-            hsts,
             record,
             uploading,
             ongoing,
@@ -423,7 +418,8 @@ impl Connection {
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
         let Self { worker, snapshot, identity, client, input, mut record, permit, live, .. } = self;
         record.shrink();
-        upstream.watch.set_probing(false);
+        upstream.rest();
+        client.rest();
         let tunnel = Tunnel {
             worker,
             identity,

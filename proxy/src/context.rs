@@ -18,6 +18,7 @@ use crate::route::Routes;
 use crate::route::http::Http;
 use crate::route::state::State;
 use crate::stage::Registry;
+use crate::tls::ktls::Offload;
 use crate::upstream::pool::Pool;
 
 /// What all workers share.
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub routes: Routes,
     pub limits: Limits,
     pub tls: Arc<ServerConfig>,
+    /// What the kernel does of TLS.
+    pub offload: Offload,
     pub redirect: Redirect,
     pub trusted_proxies: Vec<IpNet>,
     /// Servers as nginx.conf has them, in the place of `routes`.

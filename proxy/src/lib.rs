@@ -7,17 +7,24 @@
 // -- control plane --
 pub mod cli;
 pub mod config;
+pub mod crew;
 pub mod demo;
+pub mod life;
 pub mod listeners;
+pub mod prepare;
 pub mod server;
 
 // -- data plane, from the outside in --
 pub mod acme;
 pub mod answer;
+pub mod balancer;
+pub mod bulk;
 pub mod conn;
+pub mod files;
 pub mod h1;
 pub mod io;
 pub mod plan;
+pub mod proxy_protocol;
 pub mod redirect;
 pub mod relay;
 pub mod respond;
@@ -32,8 +39,10 @@ pub mod worker;
 pub mod admission;
 pub mod buf;
 pub mod context;
+pub mod errno;
 pub mod fault;
 pub mod limits;
 pub mod log;
+pub mod peer;
 pub mod record;
 pub mod stage;

@@ -112,6 +112,8 @@ pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4096;
 /// Bytes of a trailer section.
 pub const TRAILER_BYTES_MAX: usize = 16 << 10;
+/// Ranges of one request for a file; for more it gets the whole.
+pub const RANGES_MAX: usize = 1024;
 /// Idle connections to one upstream address that a worker keeps.
 pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
 /// Connections taken from a listener before other tasks run.
@@ -121,15 +123,40 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 pub const LINGER_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_secs(10);
 
-/// How long a connection that was accepted while we drain may take to bring its request.
+/// How long a connection that has brought no request yet may take for it when we drain.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes
 /// back.
 pub const TUNNEL_SENDS: u32 = 10;
+/// Bytes of a PROXY protocol header: addresses and whatever a balancer adds to them.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// Pieces that one direction moves before other connections get their turn.
 pub const PIECES_PER_TURN_MAX: usize = 16;
 
+/// Smallest body, as far as it is still to come, for which a connection's TLS goes to the kernel:
+/// below it the dozen system calls of the hand-over cost more than the copies they save.
+pub const KTLS_BODY_BYTES_MIN: u64 = 1 << 20;
+/// Bytes of a pipe between an app and a client: 16 records, and all that a slow client makes us
+/// hold.
+pub const PIPE_BYTES: usize = 256 << 10;
+/// Pipes in use on a worker at a time, two descriptors each; larger numbers of downloads are copied.
+pub const PIPES_PER_WORKER_MAX: usize = 128;
+/// Empty pipes a worker keeps.
+pub const SPARE_PIPES_MAX: usize = 16;
+/// Key updates that a client may send in a minute once the kernel does its TLS: each is a round of
+/// key derivation and system calls.
+pub const KEY_UPDATES_PER_MINUTE_MAX: u32 = 8;
+/// Warning alerts that a client may send on one connection once the kernel does its TLS.
+pub const WARNING_ALERTS_MAX: u8 = 4;
+/// Sends after which the kernel is asked how many records it has sent under the present key.
+pub const SENDS_PER_RECORD_COUNT: u32 = 1024;
+/// Records left under a key's limit when it is renewed, or the connection ends.
+pub const RECORDS_LEFT_MIN: u64 = 1 << 17;
+
 const _: () = assert!(FIELDS_MAX >= 100);
+// A send makes at most one record of each page of a pipe, and one more.
+const _: () =
+    assert!(RECORDS_LEFT_MIN > SENDS_PER_RECORD_COUNT as u64 * (PIPE_BYTES as u64 / 4096 + 1));
 const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
 const _: () = assert!(RECORD_BUF_BYTES >= 16384 + 256 + 5, "a full TLS record always fits");
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

@@ -1,100 +1,204 @@
-//! The listening sockets of all workers: bound when they are new, kept when they are not.
+//! The listening sockets of all workers: inherited, bound when they are new, kept when they are
+//! not.
 
+use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
-use crate::config::Listen;
+use crate::config::{Listen, ListenAddress};
+use crate::errno;
 use crate::io::listener;
+use crate::worker::{Bound, Protocol};
 
-/// A listener that the workers have.
+/// A listener that the workers have. Its sockets stay open here too: for workers to come, and for
+/// the next binary.
 #[derive(Debug, Clone)]
 pub struct Active {
     /// Tells it from every other listener of this process.
     pub key: usize,
     pub listen: Listen,
     /// With the port that the kernel chose where the configuration says 0.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
+    pub sockets: Arc<[OwnedFd]>,
+}
+
+/// What there is to take sockets from before new ones are bound.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Of the configuration before.
+    pub active: Vec<Active>,
+    /// Of the process before, in the order in which they were bound.
+    pub inherited: Vec<(ListenAddress, OwnedFd)>,
 }
 
 impl Active {
     /// For whoever starts the process.
     pub fn words(&self) -> String {
         let scheme = if self.listen.tls { "https" } else { "http" };
-        format!("listening on {scheme}://{}", self.address)
+        match &self.address {
+            ListenAddress::Tcp(address) => format!("listening on {scheme}://{address}"),
+            address @ ListenAddress::Unix(_) => format!("listening on {address} for {scheme}"),
+        }
+    }
+
+    /// Takes the socket out of the file system.
+    pub fn unlink(&self) {
+        if let ListenAddress::Unix(path) = &self.address {
+            // One that is gone already is what we want.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
-/// New sockets by the key of their listener, one for each worker.
-pub type Sockets = Vec<(usize, Vec<TcpListener>)>;
-
-/// One socket per worker for each address that is not in `old` already.
+/// Sockets for every address that is wanted.
 ///
 /// Errors: every address that can't be had, with the likely cause.
 pub fn bind_all(
     wanted: &[Listen],
     workers: usize,
-    old: &[Active],
+    mut known: Known,
     next_key: &mut usize,
     notes: &mut Vec<String>,
-) -> Result<(Vec<Active>, Sockets), Vec<String>> {
-    let (mut active, mut sockets, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+) -> Result<Vec<Active>, Vec<String>> {
+    let (mut active, mut problems) = (Vec::new(), Vec::new());
     for listen in wanted {
+        // Several may say port 0 and mean one each.
+        let is_free = |known: &Active| !active.iter().any(|taken: &Active| taken.key == known.key);
+        let any_port = listen.address.tcp().is_some_and(|address| address.port() == 0);
         let same = |known: &&Active| {
-            (known.listen.address, known.listen.tls) == (listen.address, listen.tls)
+            known.listen.address == listen.address
+                && (known.listen.tls == listen.tls || !any_port)
+                && is_free(known)
         };
-        if let Some(known) = old.iter().find(same) {
-            active.push(known.clone());
+        if let Some(known) = known.active.iter().find(same) {
+            match tune(listen, &known.sockets) {
+                Ok(()) => active.push(Active { listen: listen.clone(), ..known.clone() }),
+                Err(error) => problems.push(bind_words(&listen.address, &error)),
+            }
             continue;
         }
-        let ours = old.iter().any(|old| old.address.port() == listen.address.port());
-        match bind(listen.address, workers, ours) {
-            Ok((address, bound)) => {
+        let found = match known.claim(listen) {
+            Some((address, sockets)) => tune(listen, &sockets).map(|()| (address, sockets)),
+            None => bind(listen, workers, &known),
+        };
+        match found {
+            Ok((address, sockets)) => {
                 *next_key += 1;
-                active.push(Active { key: *next_key, listen: *listen, address });
-                sockets.push((*next_key, bound));
+                active.push(Active { key: *next_key, listen: listen.clone(), address, sockets });
             }
             Err(error) if listen.optional && is_without_ipv6(&error) => {
                 notes.push(format!("not listening on {}: {error}", listen.address));
             }
-            Err(error) => problems.push(bind_words(listen.address, &error)),
+            Err(error) => problems.push(bind_words(&listen.address, &error)),
         }
     }
-    if problems.is_empty() { Ok((active, sockets)) } else { Err(problems) }
+    if problems.is_empty() { Ok(active) } else { Err(problems) }
 }
 
-/// `ours`: this process listens on that port already, and will stop when the workers have the new
-/// sockets.
-fn bind(
-    address: SocketAddr,
+/// For each worker the whole list of listeners, with duplicates of their sockets where `is_new`
+/// says that it lacks them. Every socket has a worker: where there are more of them than workers, as
+/// after an upgrade, one takes several.
+///
+/// Errors: no more descriptors can be had.
+pub fn deal(
+    active: &[Active],
     workers: usize,
-    ours: bool,
-) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    // SO_REUSEPORT would let a second sheen steal half of the connections without a word.
-    if address.port() != 0 && !ours {
-        drop(listener::bind_alone(address)?);
+    is_new: impl Fn(&Active) -> bool,
+) -> io::Result<Vec<Vec<Bound>>> {
+    let mut hands: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in active {
+        let Listen { tls, options, .. } = listener.listen;
+        let protocol = Protocol { tls, proxy_header: options.proxy_protocol };
+        for hand in &mut hands {
+            hand.push(Bound { key: listener.key, protocol, sockets: Vec::new() });
+        }
+        let count = if is_new(listener) { listener.sockets.len().max(workers) } else { 0 };
+        for number in 0..count {
+            let socket = listener.sockets[number % listener.sockets.len()].try_clone()?;
+            let bound = hands[number % workers].last_mut().expect("one was pushed to each");
+            bound.sockets.push(socket);
+        }
     }
-    let first = listener::bind(address)?;
-    let address = first.local_addr()?;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        sockets.push(listener::bind(address)?);
-    }
-    Ok((address, sockets))
+    Ok(hands)
 }
 
-fn bind_words(address: SocketAddr, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
+impl Known {
+    /// Inherited sockets that are bound where `listen` wants them.
+    fn claim(&mut self, listen: &Listen) -> Option<(ListenAddress, Arc<[OwnedFd]>)> {
+        let any_port = |a: SocketAddr, b: SocketAddr| b.port() == 0 && a.ip() == b.ip();
+        let fits = |bound: &ListenAddress| match (bound, &listen.address) {
+            (ListenAddress::Tcp(bound), ListenAddress::Tcp(wanted)) => {
+                bound == wanted || any_port(*bound, *wanted)
+            }
+            (bound, wanted) => bound == wanted,
+        };
+        let first = self.inherited.iter().find(|(bound, _)| fits(bound))?.0.clone();
+        let inherited = std::mem::take(&mut self.inherited);
+        let (claimed, rest) = inherited.into_iter().partition(|(bound, _)| *bound == first);
+        self.inherited = rest;
+        Some((first, claimed.into_iter().map(|(_, socket)| socket).collect()))
+    }
+}
+
+fn tune(listen: &Listen, sockets: &[OwnedFd]) -> io::Result<()> {
+    sockets.iter().try_for_each(|socket| listener::tune(socket.as_fd(), &listen.options))
+}
+
+fn bind(
+    listen: &Listen,
+    workers: usize,
+    known: &Known,
+) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
+    let address = match &listen.address {
+        ListenAddress::Tcp(address) => *address,
+        ListenAddress::Unix(path) => {
+            let socket = listener::bind_unix(path, &listen.options)?;
+            return Ok((listen.address.clone(), Arc::new([socket])));
+        }
+    };
+    // SO_REUSEPORT would let a second sheen steal half of the connections without a word. Where
+    // this process listens on that port already, it will stop when the workers have the new sockets.
+    let ours = known.active.iter().filter_map(|active| active.address.tcp());
+    if address.port() != 0 && !ours.into_iter().any(|ours| ours.port() == address.port()) {
+        drop(listener::bind_alone(address, &listen.options)?);
+    }
+    let first = listener::bind(address, &listen.options)?;
+    let bound = listener::local_address(first.as_fd())?;
+    let mut sockets = vec![first];
+    if let ListenAddress::Tcp(address) = bound
+        && listen.options.reuseport
+    {
+        for _ in 1..workers {
+            sockets.push(listener::bind(address, &listen.options)?);
+        }
+    }
+    Ok((bound, sockets.into()))
+}
+
+fn bind_words(address: &ListenAddress, error: &io::Error) -> String {
+    let hint = match (address, error.kind()) {
+        (ListenAddress::Unix(_), io::ErrorKind::PermissionDenied) => {
+            "the folder must be writable for whoever runs sheen"
+        }
+        (ListenAddress::Unix(_), io::ErrorKind::AddrInUse) => {
+            "another program listens there, or the file is no socket: `ss -lxp` tells which"
+        }
+        (ListenAddress::Unix(_), _) => "check the path: its folder must be there",
+        (_, io::ErrorKind::PermissionDenied) => {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; \
              or listen elsewhere: --listen-https :8443 --listen-http :8080"
         }
-        io::ErrorKind::AddrInUse => {
+        (_, io::ErrorKind::AddrInUse) => {
             "another program listens there, perhaps nginx: `ss -ltnp` tells which"
         }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address: `ip addr` lists them",
+        (_, io::ErrorKind::AddrNotAvailable) => {
+            "this machine has no such address: `ip addr` lists them"
+        }
         _ => "check the address",
     };
-    format!("[emerg] bind() to {address} failed ({error})\n  hint: {hint}")
+    format!("bind() to {address} failed ({})\n  hint: {hint}", errno::words(error))
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::config::{AccessFormat, Level, LogConfig, LogTarget, UpstreamAddress};
+use crate::errno;
 
 /// What the log of one exchange says.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Access<'a> {
     pub duration: Duration,
     pub upstream: Option<&'a UpstreamAddress>,
     pub tls: Option<&'static str>,
+    /// The kernel moved the body.
+    pub by_kernel: bool,
 }
 
 /// What is kept of a request head for the logs, in one allocation that is used again.
@@ -101,23 +104,22 @@ enum Message {
     /// Lines for the access log of that number.
     Access(usize, Vec<u8>),
     Error(String),
-    Reopen,
     Replace(Box<Files>),
     Stop(SyncSender<()>),
 }
 
 impl Log {
-    /// Errors: a log file that can't be opened.
-    pub fn open(config: &LogConfig) -> io::Result<Self> {
-        let files = Files::open(config)?;
+    /// Errors: there is no thread for it.
+    pub fn start(Prepared(files): Prepared) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE_MESSAGES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let count = dropped.clone();
+        let LogConfig { access, format, level, .. } = &files.config;
+        let format = access.as_ref().map(|_| *format);
+        let handle = Handle { sender, level: *level, format, dropped };
         std::thread::Builder::new()
             .name("sheen-log".into())
-            .spawn(move || write_lines(files, &receiver, &count))?;
-        let format = config.access.as_ref().map(|_| config.format);
-        let handle = Handle { sender, level: config.level, format, dropped };
+            .spawn(move || write_lines(*files, &receiver, &count))?;
         Ok(Self { handle })
     }
 
@@ -125,7 +127,8 @@ impl Log {
         self.handle.clone()
     }
 
-    /// Opens the files of another configuration; nothing changes before [`Log::replace`].
+    /// Opens the files of a configuration, of the same one again after a rotation; nothing changes
+    /// before [`Log::replace`].
     ///
     /// Errors: one of them can't be opened.
     pub fn prepare(config: &LogConfig) -> io::Result<Prepared> {
@@ -136,6 +139,16 @@ impl Log {
         self.handle.level = files.config.level;
         self.handle.format = files.config.access.as_ref().map(|_| files.config.format);
         let _ = self.handle.sender.send(Message::Replace(files));
+    }
+}
+
+impl Prepared {
+    /// The files among the logs.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        self.0.access.iter().chain([&self.0.error]).filter_map(|output| match output {
+            Output::File(file) => Some(file),
+            Output::None | Output::Stdout | Output::Stderr => None,
+        })
     }
 }
 
@@ -157,11 +170,6 @@ impl Handle {
             let line = format!("{} [{}] {pid}#0: {words}\n", error_time(), level.word());
             self.push(Message::Error(line));
         }
-    }
-
-    pub fn reopen(&self) {
-        // Not droppable as lines are; the control thread can wait.
-        let _ = self.sender.send(Message::Reopen);
     }
 
     fn push(&self, message: Message) {
@@ -285,6 +293,8 @@ fn json(out: &mut Vec<u8>, access: &Access<'_>) {
     number(out, access.sent);
     out.extend_from_slice(b",\"request_time_ms\":");
     number(out, access.duration.as_millis() as u64);
+    out.extend_from_slice(b",\"ktls\":");
+    out.extend_from_slice(if access.by_kernel { b"true" } else { b"false" });
     out.extend_from_slice(b"}\n");
 }
 
@@ -380,7 +390,6 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
         match message {
             Message::Access(number, lines) => files.access(number, &lines),
             Message::Error(line) => files.error(line.as_bytes()),
-            Message::Reopen => files.reopen(),
             Message::Replace(new) => files = *new,
             Message::Stop(done) => {
                 let _ = done.send(());
@@ -435,14 +444,6 @@ impl Files {
     fn error(&mut self, line: &[u8]) {
         self.error.write(line);
     }
-
-    /// After a rotation. What can't be opened goes on to the old file.
-    fn reopen(&mut self) {
-        match Self::open(&self.config.clone()) {
-            Ok(new) => *self = new,
-            Err(error) => self.error(format!("can't reopen the logs: {error}\n").as_bytes()),
-        }
-    }
 }
 
 impl Output {
@@ -450,7 +451,8 @@ impl Output {
         let open = |path: &Path| {
             let file = OpenOptions::new().append(true).create(true).open(path);
             file.map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                let words = errno::words(&error);
+                io::Error::other(format!("open() \"{}\" failed ({words})", path.display()))
             })
         };
         Ok(match target {

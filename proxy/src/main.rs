@@ -4,12 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sheen::cli::{self, Command};
-use sheen::config::dump;
-use sheen::config::native::{self, Loaded};
-use sheen::config::nginx::{self, lower, table};
-use sheen::config::{self, Dialect, Problem};
-use sheen::demo;
-use sheen::server::{self, Reload, StartError, announce};
+use sheen::config::load::{Source, load};
+use sheen::config::native::Loaded;
+use sheen::config::nginx::table;
+use sheen::config::{Level, PID_FILE, Problem, dump};
+use sheen::life::voice::announce;
+use sheen::life::{daemon, remote, upgrade};
+use sheen::server::{self, Origin, Reload, StartError};
+use sheen::{demo, prepare};
 
 /// Many small objects per connection, freed by the thread that made them.
 #[global_allocator]
@@ -18,105 +20,115 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
-        Err(error) => {
-            // Nothing is left to do when the terminal is gone.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(refusal) => return ExitCode::from(refusal.print()),
     };
     match command {
         Command::Directives => print(&table::print()),
-        Command::Version => print(&cli::version()),
-        Command::VersionLong => print(&cli::version_long()),
-        Command::Check { config, quiet } => check(&config, quiet),
-        Command::Dump { config } => {
-            let code = check(&config, false);
-            match native::load(&config) {
+        Command::Version => {
+            eprint!("{}", cli::version());
+            ExitCode::SUCCESS
+        }
+        Command::VersionLong => {
+            eprint!("{}", cli::version_long());
+            ExitCode::SUCCESS
+        }
+        Command::Check { source, quiet } => check(&source, quiet),
+        Command::Dump { source, quiet } => {
+            let code = check(&source, quiet);
+            match load(&source) {
                 Ok(loaded) if code == ExitCode::SUCCESS => print(&dump::to_toml(&loaded.config)),
                 _ => code,
             }
         }
-        Command::Run { config } => {
-            let again = config.clone();
-            start(load(&config), Box::new(move || load(&again)))
-        }
-        Command::Proxy(args) => {
+        Command::Signal { source, word } => signal(&source, word),
+        Command::Run(source) => start(origin(), || {
+            let loaded = load(&source);
+            Ok((loaded, Box::new(move || load(&source))))
+        }),
+        Command::Proxy(args) => start(origin(), || {
             let loaded = args.lower();
-            start(loaded, Box::new(move || args.lower()))
-        }
-        Command::Demo(args) => match demo::spawn() {
-            Ok(app) => {
-                let loaded = args.lower(app);
-                announce("a demo app behind HTTPS: open an https address below; Ctrl-C ends it");
-                start(loaded, Box::new(move || args.lower(app)))
-            }
-            Err(error) => {
-                announce(&format!("can't start the demo app: {error}"));
-                ExitCode::FAILURE
-            }
-        },
+            Ok((loaded, Box::new(move || args.lower())))
+        }),
+        Command::Demo(args) => start(origin(), || {
+            let app = demo::spawn().map_err(|e| format!("can't start the demo app: {e}"))?;
+            let words = "a demo app behind HTTPS: open an https address below; Ctrl-C ends it";
+            announce(Level::Notice, words);
+            let loaded = args.lower(app);
+            Ok((loaded, Box::new(move || args.lower(app))))
+        }),
     }
 }
 
-/// Reads a configuration in the language that it is written in.
-fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    let is_nginx =
-        std::fs::read(path).is_ok_and(|bytes| config::dialect(&bytes, path) == Dialect::Nginx);
-    if !is_nginx {
-        return native::load(path);
-    }
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let options =
-        nginx::Options { prefix: folder.clone(), conf_prefix: folder, globals: Vec::new() };
-    lower::load(path, &options)
+/// What was before this process; to be asked before it opens anything.
+fn origin() -> Result<Origin, String> {
+    let legacy = upgrade::inherit().map_err(|error| format!("can't inherit sockets: {error}"))?;
+    let starter = daemon::begin().map_err(|error| format!("can't leave the terminal: {error}"))?;
+    Ok(Origin { starter, legacy })
 }
+
+type Configured = (Result<Loaded, Vec<Problem>>, Reload);
 
 /// Runs until a signal ends it: 0 then, 1 when it could not start.
-fn start(loaded: Result<Loaded, Vec<Problem>>, reload: Reload) -> ExitCode {
-    let result = match loaded {
-        Ok(Loaded { config, warnings }) => {
-            warnings.iter().for_each(|warning| announce(&format!("[warn] {warning}")));
-            server::run(config, reload)
-        }
-        Err(problems) => Err(StartError(problems.iter().map(|p| format!("[emerg] {p}")).collect())),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+fn start(
+    origin: Result<Origin, String>,
+    configure: impl FnOnce() -> Result<Configured, String>,
+) -> ExitCode {
+    match origin.map_err(StartError::from).and_then(|origin| run(origin, configure()?)) {
+        Ok(code) => code,
         Err(StartError(problems)) => {
-            problems.iter().for_each(|problem| announce(problem));
+            problems.iter().for_each(|problem| announce(Level::Emerg, problem));
             ExitCode::FAILURE
         }
     }
 }
 
-/// `-t`: the file, and the certificates it names.
-fn check(config: &Path, quiet: bool) -> ExitCode {
-    let (mut warnings, mut problems) = match load(config) {
-        Ok(loaded) => (loaded.warnings.clone(), certificate_problems(&loaded)),
-        Err(problems) => (Vec::new(), Err(problems)),
-    };
-    if let Ok(more) = &mut problems {
-        warnings.append(more);
+fn run(origin: Origin, (loaded, reload): Configured) -> Result<ExitCode, StartError> {
+    let Loaded { config, warnings } = loaded
+        .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect()))?;
+    let is_first = origin.starter.is_none() && origin.legacy.predecessor.is_none();
+    if config.process.daemon && is_first {
+        let failed = |error| format!("can't go into the background: {error}");
+        return Ok(daemon::detach().map_err(failed)?);
     }
-    let problems = problems.err().unwrap_or_default();
-    eprint!("{}", cli::verdict(config, quiet, &warnings, &problems));
+    warnings.iter().for_each(|warning| announce(Level::Warn, warning));
+    server::run(config, reload, origin)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `-t`: the file, and what it names.
+fn check(source: &Source, quiet: bool) -> ExitCode {
+    let result = load(source).and_then(|Loaded { config, mut warnings }| {
+        warnings.extend(prepare::check(&config)?);
+        Ok(warnings)
+    });
+    let (warnings, problems) = match result {
+        Ok(warnings) => (warnings, Vec::new()),
+        Err(problems) => (Vec::new(), problems),
+    };
+    eprint!("{}", cli::verdict(&source.file, quiet, &warnings, &problems));
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn certificate_problems(loaded: &Loaded) -> Result<Vec<Problem>, Vec<Problem>> {
-    let problem = |problem: certstore::Problem| Problem {
-        file: problem.file.display().to_string(),
-        line: None,
-        what: problem.what,
-        hint: problem.hint,
-        dialect: Dialect::Native,
+/// `-s`: through the pid file that the configuration names.
+fn signal(source: &Source, word: remote::Word) -> ExitCode {
+    let config = match load(source) {
+        Ok(Loaded { config, .. }) => config,
+        Err(problems) => {
+            problems.iter().for_each(|problem| announce(Level::Emerg, problem));
+            return ExitCode::FAILURE;
+        }
     };
-    let report = server::check(&loaded.config)
-        .map_err(|problems| problems.into_iter().map(problem).collect::<Vec<_>>())?;
-    Ok(report.into_iter().map(problem).collect())
+    let pid_file = config.process.pid.as_deref().unwrap_or(Path::new(PID_FILE));
+    match remote::send(word, pid_file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((level, words)) => {
+            announce(level, words);
+            ExitCode::FAILURE
+        }
+    }
 }
 
-#[allow(clippy::print_stdout, reason = "the answer to -v is what stdout is for")]
+#[allow(clippy::print_stdout, reason = "a dump is to be put into a file")]
 fn print(text: &str) -> ExitCode {
     print!("{text}");
     ExitCode::SUCCESS

@@ -24,6 +24,8 @@ pub struct Record {
     /// What its log lines go by, where nginx.conf says it.
     pub ongoing: RefCell<Option<Box<Ongoing>>>,
     pub upstream: RefCell<Option<UpstreamAddress>>,
+    /// True exactly when the kernel moved the answer's body, TLS and all.
+    pub by_kernel: Cell<bool>,
 }
 
 impl Default for Record {
@@ -36,6 +38,7 @@ impl Default for Record {
             answering: Cell::new(false),
             ongoing: RefCell::new(None),
             upstream: RefCell::new(None),
+            by_kernel: Cell::new(false),
         }
     }
 }
@@ -50,6 +53,7 @@ impl Record {
         self.answering.set(false);
         self.ongoing.replace(None);
         self.upstream.replace(None);
+        self.by_kernel.set(false);
     }
 
     /// For an exchange that goes on for long.
@@ -92,6 +96,7 @@ pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
         sent: record.sent.get(),
         duration: record.begun.elapsed(),
         upstream: record.upstream.borrow().as_ref(),
+        by_kernel: record.by_kernel.get(),
         tls: identity.handshake.get().map(|handshake| handshake.protocol),
     });
 }

@@ -69,6 +69,27 @@ impl Body {
         matches!(self.progress, Progress::Done)
     }
 
+    /// What is still to come of a body of known size; of others, nothing that is known.
+    pub fn left(&self) -> u64 {
+        match self.progress {
+            Progress::Sized { left } => left,
+            Progress::Done | Progress::Chunked(_) | Progress::UntilClose | Progress::IntoChunks => {
+                0
+            }
+        }
+    }
+
+    /// So many bytes of a body of known size went by without us.
+    pub fn went_by(&mut self, bytes: u64) {
+        let Progress::Sized { left } = &mut self.progress else { return };
+        debug_assert!(bytes <= *left);
+        *left -= bytes;
+        self.passed += bytes;
+        if *left == 0 {
+            self.progress = Progress::Done;
+        }
+    }
+
     /// Bytes of the body that have gone by, framing not counted.
     pub fn passed(&self) -> u64 {
         self.passed
@@ -138,8 +159,7 @@ impl Half<'_> {
             if self.body.is_done() {
                 return Ok(());
             }
-            let limit = if self.paused.get() { Duration::MAX } else { self.limit };
-            self.from.watch.enter(self.stage, limit);
+            self.from.watch.enter(self.stage, self.limit_now());
             turn.piece().await;
             let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
             // An upstream that has ended its side may have answered; a client that has is gone.
@@ -193,7 +213,11 @@ impl Half<'_> {
         Ok(())
     }
 
-    fn fault(&self, cause: Cause) -> Fault {
+    pub fn limit_now(&self) -> Duration {
+        if self.paused.get() { Duration::MAX } else { self.limit }
+    }
+
+    pub fn fault(&self, cause: Cause) -> Fault {
         let side = match self.stage {
             Stage::ReadAnswerBody => Side::Upstream,
             _ => Side::Client,
@@ -239,12 +263,12 @@ pub async fn pump(
 /// Counts pieces, and lets other connections run after so many: on a fast path both ends may be
 /// ready for ever.
 #[derive(Debug, Default)]
-struct Turn {
+pub struct Turn {
     pieces: usize,
 }
 
 impl Turn {
-    async fn piece(&mut self) {
+    pub async fn piece(&mut self) {
         self.pieces += 1;
         if self.pieces.is_multiple_of(PIECES_PER_TURN_MAX) {
             runtime::yield_now().await;

@@ -1,37 +1,56 @@
-//! The process: sockets, certificates, workers, signals, reload, drain.
+//! The process: start, signals, reload, upgrade, end.
+//!
+//! ```text
+//!             WINCH                       QUIT              TERM, INT
+//!   Serving ─────────> Resting   either ──────> Ending   any ─────────> Ending, at once
+//!      ^                  │
+//!      └── HUP, or the ───┘
+//!          heir has ended
+//! ```
 
-use std::io;
-use std::panic::{self, AssertUnwindSafe};
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use certstore::{Resolver, Source, Store, development, tickets, watch};
+use certstore::{Store, tickets, watch};
+use rustix::process::Pid;
 use rustls::server::ProducesTickets;
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::admission::Admission;
 use crate::config::native::Loaded;
-use crate::config::{Config, Level, Problem, Rung, Runtime};
-use crate::context::{Shared, Snapshot};
-use crate::io::notify::{self, Ringer};
-use crate::io::runtime;
-use crate::limits::Limits;
-use crate::listeners::{self, Active, Sockets};
-use crate::log::{self, Log};
-use crate::redirect::Redirect;
-use crate::route::Routes;
-use crate::tls;
-use crate::worker::{self, Bound, Order, Start};
+use crate::config::{Config, Level, Problem, Rung};
+use crate::context::Shared;
+use crate::crew::{Crew, Ended, Overdue};
+use crate::errno;
+use crate::life::daemon::{self, Starter};
+use crate::life::pidfile::PidFile;
+use crate::life::privileges::Privileges;
+use crate::life::upgrade::{self, Legacy};
+use crate::life::voice::{self, Voice, announce};
+use crate::listeners::{self, Active, Known};
+use crate::log::Log;
+use crate::prepare;
+use crate::worker::Queue;
 
 /// Makes the configuration anew at every SIGHUP.
 pub type Reload = Box<dyn Fn() -> Result<Loaded, Vec<Problem>>>;
 
-/// Why sheen did not start. Everything in it is for the user.
+/// What was before this process.
+#[derive(Debug)]
+pub struct Origin {
+    /// Who waits for us to be ready in the background.
+    pub starter: Option<Starter>,
+    pub legacy: Legacy,
+}
+
+/// Why sheen did not start, or did not end well. Everything in it is for the user.
 #[derive(Debug)]
 pub struct StartError(pub Vec<String>);
 
@@ -43,454 +62,439 @@ impl From<String> for StartError {
 
 /// Runs until a signal ends it.
 ///
-/// Errors: what keeps it from starting, all that can be said at once.
-pub fn run(config: Config, reload: Reload) -> Result<(), StartError> {
-    let mut server = Server::start(config)?;
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1])
-        .map_err(|error| format!("can't receive signals: {error}"))?;
-    let events = server.events.clone();
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            if events.send(Event::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    });
-    announce("ready");
-    server.until_the_end(&reload)
-}
-
-/// Whether the certificates of a configuration can be used: what `-t` checks beyond the file
-/// itself. Returns warnings.
-pub fn check(config: &Config) -> Result<Vec<certstore::Problem>, Vec<certstore::Problem>> {
-    let sources = sources(config, &mut Vec::new()).map_err(|problem| vec![problem])?;
-    let (_, report) = Store::open(sources)?;
-    Ok(report.warnings)
+/// Errors: what keeps it from starting, all that can be said at once; later, a worker that failed.
+pub fn run(config: Config, reload: Reload, origin: Origin) -> Result<(), StartError> {
+    let Origin { starter, legacy } = origin;
+    let mut server = Server::start(config, legacy)?;
+    let result = server.appear(starter).and_then(|()| server.serve(&reload));
+    server.leave();
+    Ok(result?)
 }
 
 #[derive(Debug)]
 enum Event {
     Signal(i32),
-    WorkerEnded { number: usize, error: Option<io::Error> },
+    WorkerEnded(Ended),
+    HeirEnded(Option<ExitStatus>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// The workers end, the sockets stay open: another process accepts, or nobody.
+    Resting,
+    Ending,
 }
 
 struct Server {
     config: Config,
+    phase: Phase,
+    rung: Rung,
+    /// How many there are; a reload changes nothing about it.
+    workers: usize,
     shared: Arc<Shared>,
     store: Arc<Store>,
     watch: watch::Watch,
     ticketer: Arc<dyn ProducesTickets>,
     log: Log,
+    voice: Voice,
+    privileges: Privileges,
     listeners: Vec<Active>,
     next_key: usize,
-    workers: Vec<Handle>,
+    crew: Crew,
+    pid_file: Option<PidFile>,
+    /// The file of the next binary; an error where it can't be found.
+    program: Result<PathBuf, String>,
+    predecessor: Option<Pid>,
+    /// The process of the next binary, while it lives.
+    heir: Option<u32>,
     events: Sender<Event>,
     inbox: Receiver<Event>,
 }
 
-struct Handle {
-    orders: Sender<Order>,
-    ringer: Ringer,
-    thread: Option<JoinHandle<()>>,
-}
-
 impl Server {
-    fn start(config: Config) -> Result<Self, StartError> {
-        let mut notes = Vec::new();
-        raise_file_limit();
-        let rung = choose_rung(config.runtime, &mut notes)?;
-        let sources = sources(&config, &mut notes).map_err(|problem| emerg(&[problem]))?;
-        let (store, report) = Store::open(sources).map_err(|problems| emerg(&problems))?;
-        let log = Log::open(&config.log).map_err(|error| format!("can't open the log: {error}"))?;
-        let mut next_key = 0;
-        let (listeners, sockets) =
-            listeners::bind_all(&config.listeners, config.workers, &[], &mut next_key, &mut notes)
+    /// Everything but the pid file. Until privileges are given up there is one thread alone.
+    fn start(config: Config, legacy: Legacy) -> Result<Self, StartError> {
+        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+        prepare::raise_file_limit();
+        let (rung, offload) = prepare::kernel(&config, &mut notes)?;
+        let emerg = |problems: Vec<certstore::Problem>| StartError(texts(&problems));
+        let sources =
+            prepare::sources(&config, &mut notes).map_err(|problem| emerg(vec![problem]))?;
+        let (store, report) = Store::open(sources).map_err(emerg)?;
+        let ids = prepare::user(&config, &mut warnings)?;
+        let logs = Log::prepare(&config.log).map_err(|error| error.to_string())?;
+        let Legacy { sockets: inherited, predecessor } = legacy;
+        let known = Known { active: Vec::new(), inherited };
+        let (workers, mut next_key) = (config.workers, 0);
+        let listeners =
+            listeners::bind_all(&config.listeners, workers, known, &mut next_key, &mut notes)
                 .map_err(StartError)?;
+        let mut privileges = Privileges::Whole;
+        if let Some(ids) = ids {
+            logs.files().try_for_each(|file| ids.own(file)).map_err(|e| e.to_string())?;
+            privileges = ids.become_them()?;
+        }
+        let log = privileges.without(|| Log::start(logs));
+        let log = log.map_err(|error| format!("can't start the log: {error}"))?;
+        let voice = Voice::new(log.handle(), &config.log, !config.process.daemon);
         let ticketer = tickets::ticketer();
-        let snapshot = snapshot(&config, &store, &ticketer, &listeners);
+        let snapshot = prepare::snapshot(&config, &store, &ticketer, &listeners, offload);
         let admission = Admission::new();
-        set_admission(&admission, &config.limits);
+        prepare::set_admission(&admission, &config.limits);
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             admission,
             connections: AtomicU64::new(0),
         });
-        introduce(&config, rung, &notes, &report, &listeners);
-        let (events, inbox) = mpsc::channel();
-        let workers = start_workers(&config, rung, &shared, &log.handle(), &events)?;
+        warnings.iter().for_each(|warning| announce(Level::Warn, warning));
+        voice::introduce(&voice, &config, rung, &notes, &report, &listeners);
         let said = log.handle();
-        let watch = watch::spawn(store.clone(), move |report| say_report(&said, &report));
-        let server = Self {
+        let watched = store.clone();
+        let watch = privileges.lasting_only(move || {
+            watch::spawn(watched, move |report| voice::say_report(&said, &report))
+        });
+        let (events, inbox) = mpsc::channel();
+        let mut server = Self {
             config,
+            phase: Phase::Serving,
+            rung,
+            workers,
             shared,
             store,
             watch,
             ticketer,
             log,
+            voice,
+            privileges,
             listeners,
             next_key,
-            workers,
+            crew: Crew::default(),
+            pid_file: None,
+            program: upgrade::program().map_err(|error| error.to_string()),
+            predecessor,
+            heir: None,
             events,
             inbox,
         };
-        server.hand_out(sockets);
+        server.start_workers()?;
         Ok(server)
     }
 
-    /// Gives each worker the whole list of listeners, with a socket for those that are new.
-    fn hand_out(&self, sockets: Sockets) {
-        let mut sockets: Vec<_> =
-            sockets.into_iter().map(|(key, sockets)| (key, sockets.into_iter())).collect();
-        for worker in &self.workers {
-            let bound = self.listeners.iter().map(|active| {
-                let new = sockets.iter_mut().find(|(key, _)| *key == active.key);
-                let socket = new.and_then(|(_, sockets)| sockets.next());
-                Bound { key: active.key, tls: active.listen.tls, socket }
-            });
-            worker.order(Order::Listen(bound.collect()));
+    /// Receives signals, writes the pid file, and says that it is ready.
+    fn appear(&mut self, starter: Option<Starter>) -> Result<(), String> {
+        let all = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH];
+        let failed = |error| format!("can't receive signals: {error}");
+        let mut signals = Signals::new(all).map_err(failed)?;
+        let events = self.events.clone();
+        let listen = move || {
+            std::thread::Builder::new().name("sheen-signals".into()).spawn(move || {
+                let mut signals = signals.forever();
+                while signals.next().is_some_and(|s| events.send(Event::Signal(s)).is_ok()) {}
+            })
+        };
+        self.privileges.without(listen).map_err(failed)?;
+        if let Some(path) = &self.config.process.pid {
+            self.pid_file = Some(self.privileges.raised(|| PidFile::write(path))?);
         }
+        self.say("ready");
+        if self.config.process.daemon {
+            daemon::silence().map_err(|error| format!("can't leave the terminal: {error}"))?;
+        }
+        if let Some(starter) = starter {
+            starter.ready();
+        }
+        Ok(())
+    }
+
+    fn start_workers(&mut self) -> Result<(), String> {
+        let Self { crew, config, rung, shared, log, events, .. } = self;
+        let failed = |error| format!("can't start a worker: {error}");
+        let hands = listeners::deal(&self.listeners, self.workers, |_| true).map_err(failed)?;
+        let (log, events) = (log.handle(), events.clone());
+        // Whoever is not there to hear it has ended too.
+        let ended = move |ended| drop(events.send(Event::WorkerEnded(ended)));
+        let start = || crew.start(config, *rung, shared, &log, hands, ended);
+        self.privileges.without(start).map_err(failed)?;
+        self.phase = Phase::Serving;
+        Ok(())
     }
 
     /// Errors: a worker has failed, or does not end when it is told to.
-    fn until_the_end(&mut self, reload: &Reload) -> Result<(), StartError> {
-        let mut draining: Option<Instant> = None;
-        let mut cut = false;
-        let mut running = self.workers.len();
-        while running > 0 {
-            let event = match draining {
+    fn serve(&mut self, reload: &Reload) -> Result<(), String> {
+        while self.phase != Phase::Ending || !self.crew.is_empty() {
+            let event = match self.crew.deadline() {
                 None => self.inbox.recv().ok(),
                 Some(deadline) => {
                     self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
                 }
             };
             match event {
-                Some(Event::Signal(SIGHUP)) if draining.is_some() => {
-                    announce("not reloading: shutting down");
+                Some(Event::Signal(SIGTERM | SIGINT)) => self.end_at_once(),
+                Some(Event::Signal(SIGQUIT)) => self.end(),
+                Some(Event::Signal(SIGHUP)) => self.hang_up(reload)?,
+                Some(Event::Signal(SIGUSR1)) => self.reopen_logs(),
+                Some(Event::Signal(SIGUSR2)) => self.upgrade(),
+                Some(Event::Signal(SIGWINCH)) => self.rest(),
+                Some(Event::Signal(_)) => {}
+                Some(Event::WorkerEnded(Ended { number, error: Some(error) })) => {
+                    // Its connections hang, and so would those that the kernel goes on giving it.
+                    // Whatever started us starts us again.
+                    return Err(format!("worker {number} failed: {error}"));
                 }
-                Some(Event::Signal(SIGHUP)) => self.reload(reload),
-                Some(Event::Signal(SIGUSR1)) => self.log.handle().reopen(),
-                Some(Event::Signal(SIGTERM | SIGINT)) if draining.is_none() => {
-                    let limit = self.config.limits.timeouts.drain;
-                    let open = self.shared.admission.count();
-                    announce(&format!(
-                        "shutting down; {open} connections may end within {limit:?}"
-                    ));
-                    self.order_all(|| Order::Drain);
-                    draining = Some(Instant::now() + limit);
+                Some(Event::WorkerEnded(Ended { number, error: None })) => {
+                    self.crew.forget(number);
                 }
-                Some(Event::Signal(signal)) => {
-                    let open = self.shared.admission.count();
-                    let how = if signal == SIGQUIT { "at once" } else { "at the second signal" };
-                    announce(&format!("ending {how}; {open} connections are cut"));
-                    self.order_all(|| Order::Cut);
-                    draining = Some(Instant::now() + CUT_PATIENCE);
-                }
-                Some(Event::WorkerEnded { number, error }) => {
-                    running -= 1;
-                    if let Some(error) = error {
-                        // Its connections hang, and so would those that the kernel goes on giving
-                        // it. Whatever started us starts us again.
-                        return Err(format!("worker {number} failed: {error}").into());
-                    }
-                }
-                None if cut => return Err("a worker does not end".to_owned().into()),
-                None => {
-                    let open = self.shared.admission.count();
-                    if draining.is_some_and(|deadline| deadline <= Instant::now()) && open > 0 {
-                        announce(&format!("the time to drain is up; {open} connections are cut"));
-                    }
-                    self.order_all(|| Order::Cut);
-                    draining = Some(Instant::now() + CUT_PATIENCE);
-                    cut = true;
-                }
+                Some(Event::HeirEnded(status)) => self.heir_ended(status)?,
+                None => self.look_after_workers()?,
             }
         }
-        for worker in &mut self.workers {
-            if let Some(thread) = worker.thread.take() {
-                let _ = thread.join();
-            }
-        }
-        announce("stopped");
+        self.say("stopped");
         Ok(())
     }
 
-    fn order_all(&self, order: impl Fn() -> Order) {
-        for worker in &self.workers {
-            worker.order(order());
+    fn end_at_once(&mut self) {
+        self.say(format_args!("ending at once; {} connections are cut", self.open()));
+        self.stop_listening();
+        self.crew.cut();
+        self.phase = Phase::Ending;
+    }
+
+    fn end(&mut self) {
+        if self.phase == Phase::Ending {
+            return;
         }
+        let limit = self.config.limits.timeouts.drain;
+        let open = self.open();
+        self.say(format_args!("shutting down; {open} connections may end within {limit:?}"));
+        let queue = if self.shares_sockets() { Queue::Leave } else { Queue::Take };
+        self.stop_listening();
+        self.crew.drain(limit, queue);
+        self.phase = Phase::Ending;
+    }
+
+    fn hang_up(&mut self, reload: &Reload) -> Result<(), String> {
+        match self.phase {
+            Phase::Ending => self.say("not reloading: shutting down"),
+            // The way back from an upgrade: what ran before runs again.
+            Phase::Resting if self.heir.is_some() => {
+                self.say("starting new workers");
+                self.start_workers()?;
+            }
+            Phase::Resting => {
+                self.reload(reload);
+                self.start_workers()?;
+            }
+            Phase::Serving => self.reload(reload),
+        }
+        Ok(())
+    }
+
+    /// WINCH, which a terminal also sends when its window changes: it means something in the
+    /// background, or during an upgrade.
+    fn rest(&mut self) {
+        let meant = self.config.process.daemon || self.heir.is_some();
+        if self.phase == Phase::Serving && meant {
+            let open = self.open();
+            self.say(format_args!("accepting no more; {open} connections may end"));
+            self.crew.drain(self.config.limits.timeouts.drain, Queue::Leave);
+            self.phase = Phase::Resting;
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        match self.privileges.raised(|| Log::prepare(&self.config.log)) {
+            Ok(logs) => self.log.replace(logs),
+            // What can't be opened goes on to the old file.
+            Err(error) => {
+                self.voice.say(Level::Emerg, format_args!("can't reopen the logs: {error}"))
+            }
+        }
+    }
+
+    fn upgrade(&mut self) {
+        if self.phase == Phase::Ending || self.heir.is_some() || upgrade::is_alive(self.predecessor)
+        {
+            return self.say("not upgrading: another process runs beside this one");
+        }
+        let privileges = self.privileges;
+        if let Err(words) = privileges.raised(|| self.try_upgrade()) {
+            self.voice.say(Level::Alert, format_args!("not upgraded: {words}"));
+        }
+    }
+
+    fn try_upgrade(&mut self) -> Result<(), String> {
+        let program = self.program.clone()?;
+        if let Some(file) = &mut self.pid_file {
+            file.make_way()?;
+        }
+        let sockets = self.listeners.iter().flat_map(|listener| listener.sockets.iter());
+        // In the background its first words would be lost.
+        let voice = Some(&self.voice).filter(|_| self.config.process.daemon);
+        let events = self.events.clone();
+        let ended = move |status| drop(events.send(Event::HeirEnded(status)));
+        match upgrade::start(&program, sockets, self.privileges, voice, ended) {
+            Ok(pid) => {
+                self.say(format_args!("started new binary process {pid}"));
+                self.heir = Some(pid);
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(file) = &mut self.pid_file {
+                    file.come_back()?;
+                }
+                let program = program.display();
+                Err(format!("execve() failed while executing {program} ({})", errno::words(&error)))
+            }
+        }
+    }
+
+    fn heir_ended(&mut self, status: Option<ExitStatus>) -> Result<(), String> {
+        let pid = self.heir.take().unwrap_or_default();
+        let how = status.map(|status| status.to_string()).unwrap_or_default();
+        self.voice.say(Level::Alert, format_args!("new binary process {pid} ended, {how}"));
+        if let Some(file) = &mut self.pid_file
+            && let Err(words) = self.privileges.raised(|| file.come_back())
+        {
+            self.voice.say(Level::Alert, words);
+        }
+        if self.phase == Phase::Resting {
+            self.say("starting new workers");
+            self.start_workers()?;
+        }
+        Ok(())
+    }
+
+    fn look_after_workers(&mut self) -> Result<(), String> {
+        let open = self.open();
+        match self.crew.look_after(Instant::now()) {
+            Overdue::No => Ok(()),
+            Overdue::Cut => {
+                if open > 0 {
+                    self.say(format_args!("the time to drain is up; {open} connections are cut"));
+                }
+                Ok(())
+            }
+            Overdue::Stuck => Err("a worker does not end".to_owned()),
+        }
+    }
+
+    /// True exactly when another process listens on our sockets.
+    fn shares_sockets(&self) -> bool {
+        self.heir.is_some() || upgrade::is_alive(self.predecessor)
+    }
+
+    fn stop_listening(&mut self) {
+        let ours_alone = !self.shares_sockets();
+        for listener in self.listeners.drain(..).filter(|_| ours_alone) {
+            self.privileges.raised(|| listener.unlink());
+        }
+    }
+
+    /// The last deed: nothing of ours stays in the file system.
+    fn leave(&mut self) {
+        self.stop_listening();
+        if let Some(file) = self.pid_file.take() {
+            self.privileges.raised(|| file.remove());
+        }
+    }
+
+    fn open(&self) -> u32 {
+        self.shared.admission.count()
+    }
+
+    fn say(&self, words: impl Display) {
+        self.voice.say(Level::Notice, words);
     }
 
     /// All or nothing: what can fail is done before anything changes (invariant 7).
     fn reload(&mut self, reload: &Reload) {
-        match self.try_reload(reload) {
+        let privileges = self.privileges;
+        match privileges.raised(|| self.try_reload(reload)) {
             Ok(notes) => {
-                notes.iter().for_each(|note| announce(note));
-                announce("configuration reloaded");
+                notes.iter().for_each(|(level, note)| self.voice.say(*level, note));
+                self.say("configuration reloaded");
             }
             Err(problems) => {
-                problems.iter().for_each(|problem| announce(&format!("[emerg] {problem}")));
-                announce("configuration kept: the new one has problems");
+                problems.iter().for_each(|problem| self.voice.say(Level::Emerg, problem));
+                self.say("configuration kept: the new one has problems");
             }
         }
     }
 
-    fn try_reload(&mut self, reload: &Reload) -> Result<Vec<String>, Vec<String>> {
-        let Loaded { config, warnings } = reload()
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let mut notes: Vec<_> = warnings.iter().map(|w| format!("[warn] {w}")).collect();
+    fn try_reload(&mut self, reload: &Reload) -> Result<Vec<(Level, String)>, Vec<String>> {
+        let Loaded { config, warnings } = reload().map_err(|problems| texts(&problems))?;
+        let mut notes = Vec::new();
         let one = |problem: String| vec![problem];
-        let sources = sources(&config, &mut notes).map_err(|problem| one(problem.to_string()))?;
-        let (listeners, sockets) = listeners::bind_all(
-            &config.listeners,
-            self.workers.len(),
-            &self.listeners,
-            &mut self.next_key,
-            &mut notes,
-        )?;
-        let log = Log::prepare(&config.log)
-            .map_err(|error| one(format!("can't open the log: {error}")))?;
-        let report = self
-            .store
-            .replace_sources(sources)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        if (config.workers, config.runtime) != (self.config.workers, self.config.runtime) {
-            notes.push("[warn] workers and runtime change at the next start".into());
+        let sources =
+            prepare::sources(&config, &mut notes).map_err(|problem| one(problem.to_string()))?;
+        let known = Known { active: self.listeners.clone(), inherited: Vec::new() };
+        let workers = self.workers;
+        let listeners =
+            listeners::bind_all(&config.listeners, workers, known, &mut self.next_key, &mut notes)?;
+        let is_new = |new: &Active| !self.listeners.iter().any(|old| old.key == new.key);
+        let hands = listeners::deal(&listeners, workers, is_new)
+            .map_err(|error| one(format!("can't hand out sockets: {error}")))?;
+        let offload = prepare::offload(&config, &mut notes).map_err(one)?;
+        let logs = Log::prepare(&config.log).map_err(|error| one(error.to_string()))?;
+        let moved = self.moved_pid_file(&config).map_err(one)?;
+        let report = match self.store.replace_sources(sources) {
+            Ok(report) => report,
+            Err(problems) => {
+                if let Some(file) = moved {
+                    file.remove();
+                }
+                return Err(texts(&problems));
+            }
+        };
+        notes.extend(listeners.iter().filter(|l| is_new(l)).map(Active::words));
+        let mut notes: Vec<_> = notes.into_iter().map(|note| (Level::Notice, note)).collect();
+        notes.extend(warnings.iter().map(|warning| (Level::Warn, warning.to_string())));
+        let fixed = |c: &Config| {
+            let process = &c.process;
+            (c.workers, c.runtime, process.daemon, process.user.clone())
+        };
+        if fixed(&config) != fixed(&self.config) {
+            let words = "workers, runtime, daemon and user change at the next start";
+            notes.push((Level::Warn, words.to_owned()));
         }
-        let snapshot = snapshot(&config, &self.store, &self.ticketer, &listeners);
+        let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);
         self.shared.snapshot.store(Arc::new(snapshot));
-        set_admission(&self.shared.admission, &config.limits);
-        for new in listeners.iter().filter(|l| !self.listeners.iter().any(|old| old.key == l.key)) {
-            notes.push(new.words());
+        prepare::set_admission(&self.shared.admission, &config.limits);
+        if let Some(new) = moved
+            && let Some(old) = self.pid_file.replace(new)
+        {
+            old.remove();
         }
+        let stays = |old: &Active| listeners.iter().any(|new| new.address == old.address);
+        self.listeners.iter().filter(|old| !stays(old)).for_each(Active::unlink);
         self.listeners = listeners;
+        let daemon = self.config.process.daemon;
         self.config = config;
-        self.log.replace(log);
+        self.config.process.daemon = daemon;
+        self.log.replace(logs);
         let handle = self.log.handle();
-        self.order_all(|| Order::Log(handle.clone()));
-        self.hand_out(sockets);
-        say_report(&handle, &report);
+        self.voice = Voice::new(handle.clone(), &self.config.log, !daemon);
+        self.crew.log_to(&handle);
+        self.crew.hand_out(hands);
+        voice::say_report(&handle, &report);
         self.watch.rescan();
         Ok(notes)
     }
-}
 
-impl Handle {
-    fn order(&self, order: Order) {
-        // A worker that has ended takes no orders.
-        let _ = self.orders.send(order);
-        self.ringer.ring();
-    }
-}
-
-fn emerg(problems: &[certstore::Problem]) -> StartError {
-    StartError(problems.iter().map(|problem| format!("[emerg] {problem}")).collect())
-}
-
-/// The files to watch; the development certificate for sites that name none.
-fn sources(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Source>, certstore::Problem> {
-    if !config.listeners.iter().any(|listen| listen.tls) {
-        return Ok(Vec::new());
-    }
-    let mut sources = Vec::new();
-    let mut bare = Vec::new();
-    for (index, site) in config.sites.iter().enumerate() {
-        for files in &site.certificates {
-            sources.push(Source {
-                cert: files.cert.clone(),
-                key: files.key.clone(),
-                names: site.names.clone(),
-                default: index == 0,
-            });
-        }
-        if site.certificates.is_empty() {
-            bare.push(index);
-        }
-    }
-    if !bare.is_empty() {
-        let names: Vec<String> =
-            bare.iter().flat_map(|index| config.sites[*index].names.clone()).collect();
-        let default = bare[0] == 0;
-        sources.push(development_source(names, default, notes)?);
-    }
-    Ok(sources)
-}
-
-fn development_source(
-    names: Vec<String>,
-    default: bool,
-    notes: &mut Vec<String>,
-) -> Result<Source, certstore::Problem> {
-    let files = development::ensure(&development::state_dir(), &names)?;
-    notes.push(format!(
-        "the development certificate is signed by {}: browsers that trust it do not warn",
-        files.ca_cert.display()
-    ));
-    Ok(Source { cert: files.cert, key: files.key, names, default })
-}
-
-fn snapshot(
-    config: &Config,
-    store: &Arc<Store>,
-    ticketer: &Arc<dyn ProducesTickets>,
-    listeners: &[Active],
-) -> Snapshot {
-    let resolver = Arc::new(Resolver(store.clone()));
-    let ports = || listeners.iter().filter(|l| l.listen.tls).map(|l| l.address.port());
-    let https_port = ports().find(|port| *port == 443).or_else(|| ports().next()).unwrap_or(443);
-    Snapshot {
-        routes: Routes::new(&config.sites),
-        limits: config.limits.clone(),
-        tls: tls::config::server(config.protocols, resolver, ticketer.clone()),
-        redirect: Redirect::new(https_port),
-        trusted_proxies: config.trusted_proxies.clone(),
-        http: config.http.as_ref().map(|compiled| compiled.0.clone()),
-    }
-}
-
-fn choose_rung(runtime: Runtime, notes: &mut Vec<String>) -> Result<Rung, StartError> {
-    match runtime {
-        Runtime::Exactly(rung) => match runtime::probe(rung) {
-            Ok(()) => Ok(rung),
-            Err(error) => Err(format!(
-                "[emerg] runtime = \"{}\" can't be had here: {error}\n  \
-                 hint: runtime = \"auto\" takes the best that this kernel allows",
-                rung.word()
-            )
-            .into()),
-        },
-        Runtime::Auto => {
-            let (rung, refused) = runtime::best();
-            if rung == Rung::Epoll
-                && let Some((_, error)) = refused.last()
-            {
-                notes.push(format!(
-                    "io_uring is not available ({error}), using epoll; likely cause: a container \
-                     profile or sysctl kernel.io_uring_disabled forbids it"
-                ));
+    /// The pid file of a configuration that has it elsewhere. During an upgrade it stays where the
+    /// other process looks for it.
+    fn moved_pid_file(&self, config: &Config) -> Result<Option<PidFile>, String> {
+        let now = self.pid_file.as_ref().map(PidFile::path);
+        match config.process.pid.as_deref() {
+            Some(path) if Some(path) != now && self.heir.is_none() => {
+                PidFile::write(path).map(Some)
             }
-            Ok(rung)
+            _ => Ok(None),
         }
     }
 }
 
-fn start_workers(
-    config: &Config,
-    rung: Rung,
-    shared: &Arc<Shared>,
-    log: &log::Handle,
-    events: &Sender<Event>,
-) -> Result<Vec<Handle>, StartError> {
-    let cores = crate::io::cpu::allowed();
-    // With fewer workers than cores the kernel knows better which are free.
-    let pinned = cores.len() == config.workers;
-    let mut workers = Vec::new();
-    for number in 0..config.workers {
-        let failed = |error: io::Error| StartError::from(format!("can't start a worker: {error}"));
-        let (ringer, bell) = notify::pair().map_err(failed)?;
-        let (orders, inbox) = mpsc::channel();
-        let start = Start {
-            number,
-            rung,
-            shared: shared.clone(),
-            log: log.clone(),
-            orders: inbox,
-            bell,
-            tick: tick(&config.limits),
-        };
-        let core = cores.get(number).copied().filter(|_| pinned);
-        let events = events.clone();
-        let thread = std::thread::Builder::new()
-            .name(format!("sheen-{number}"))
-            .spawn(move || {
-                if let Some(core) = core {
-                    crate::io::cpu::pin(core);
-                }
-                let run = AssertUnwindSafe(|| worker::run(start));
-                let error = match panic::catch_unwind(run) {
-                    Ok(result) => result.err(),
-                    Err(_) => Some(io::Error::other("it panicked; please report this as a bug")),
-                };
-                let _ = events.send(Event::WorkerEnded { number, error });
-            })
-            .map_err(failed)?;
-        workers.push(Handle { orders, ringer, thread: Some(thread) });
-    }
-    Ok(workers)
+fn texts<T: ToString>(problems: &[T]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
-
-/// How often deadlines are looked at: fine enough for the shortest of them, and never a burden.
-fn tick(limits: &Limits) -> Duration {
-    let t = &limits.timeouts;
-    let shortest = [
-        t.handshake,
-        t.request_head,
-        t.request_body,
-        t.keep_alive,
-        t.upstream_connect,
-        t.upstream_answer,
-        t.upstream_idle,
-        t.send,
-        t.tunnel_idle,
-    ]
-    .into_iter()
-    .min()
-    .unwrap_or(TICK_MAX);
-    (shortest / 4).clamp(TICK_MIN, TICK_MAX)
-}
-
-fn set_admission(admission: &Admission, limits: &Limits) {
-    // Two descriptors a connection, and some for listeners, logs, certificates and idle upstreams.
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let room = files.unwrap_or(u64::from(u32::MAX)).saturating_sub(FILES_RESERVED).max(16) / 2;
-    let all = limits.connections_max.unwrap_or(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
-    let per_address = limits.connections_per_address_max.unwrap_or((all / 2).max(1));
-    admission.set_limits(all, per_address);
-}
-
-/// The soft limit is for programs that use select(2); we don't.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Where it can't be raised the lower one counts: see `set_admission`.
-    let _ = setrlimit(Resource::Nofile, raised);
-}
-
-/// What an operator wants to see once, at start.
-fn introduce(
-    config: &Config,
-    rung: Rung,
-    notes: &[String],
-    report: &certstore::Report,
-    listeners: &[Active],
-) {
-    let workers = config.workers;
-    let plural = if workers == 1 { "" } else { "s" };
-    announce(&format!(
-        "version {}, {workers} worker{plural} on {}",
-        env!("CARGO_PKG_VERSION"),
-        rung.word()
-    ));
-    report.changed.iter().for_each(|change| announce(&change.to_string()));
-    report.warnings.iter().for_each(|warning| announce(&format!("[warn] {warning}")));
-    notes.iter().for_each(|note| announce(note));
-    listeners.iter().for_each(|active| announce(&active.words()));
-}
-
-/// What the certificate watch, or a reload, has to say.
-fn say_report(log: &log::Handle, report: &certstore::Report) {
-    report.changed.iter().for_each(|change| log.say(Level::Info, change));
-    report.kept.iter().for_each(|problem| log.say(Level::Error, problem));
-    report.warnings.iter().for_each(|warning| log.say(Level::Warn, warning));
-}
-
-/// A line for whoever started the process.
-pub fn announce(words: &str) {
-    eprintln!("sheen: {words}");
-}
-
-const TICK_MIN: Duration = Duration::from_millis(25);
-const TICK_MAX: Duration = Duration::from_secs(1);
-const FILES_RESERVED: u64 = 512;
-/// For workers to end after a cut.
-const CUT_PATIENCE: Duration = Duration::from_secs(5);

@@ -19,7 +19,11 @@ use crate::fault::{Cause, Fault, Side};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Accept,
+    ReadProxyHeader,
     Handshake,
+    /// For the first one of a connection.
+    WaitForRequest,
+    /// For a further one.
     KeepAlive,
     ReadRequestHead,
     ReadRequestBody,
@@ -38,7 +42,9 @@ impl Stage {
     pub fn words(self) -> &'static str {
         match self {
             Self::Accept => "waiting for connections",
+            Self::ReadProxyHeader => "reading PROXY protocol",
             Self::Handshake => "SSL handshaking",
+            Self::WaitForRequest => "waiting for request",
             Self::KeepAlive => "keepalive",
             Self::ReadRequestHead => "reading client request headers",
             Self::ReadRequestBody => "reading client request body",
@@ -53,10 +59,17 @@ impl Stage {
         }
     }
 
+    /// Waiting for the request after so many.
+    pub fn before_request(served: u64) -> Self {
+        if served == 0 { Self::WaitForRequest } else { Self::KeepAlive }
+    }
+
     /// Whom this stage waits for.
     pub fn side(self) -> Side {
         match self {
-            Self::Handshake
+            Self::ReadProxyHeader
+            | Self::Handshake
+            | Self::WaitForRequest
             | Self::KeepAlive
             | Self::ReadRequestHead
             | Self::ReadRequestBody
@@ -148,11 +161,17 @@ impl Registry {
         }
     }
 
-    /// Ends the waits of connections that are between two requests.
-    pub fn interrupt_idle(&self) {
+    /// Ends the waits of connections that are between two requests. Those that wait for their first
+    /// one, which may be on its way, have `grace` for it.
+    pub fn interrupt_idle(&self, grace: Duration) {
+        let grace_ms = self.now_ms.get() + self.tick_ms + grace.as_millis() as u64;
         for (_, entry) in self.entries.borrow().iter() {
-            if entry.stage.get() == Stage::KeepAlive {
-                entry.fire(Interrupt::Drain);
+            match entry.stage.get() {
+                Stage::KeepAlive => entry.fire(Interrupt::Drain),
+                Stage::WaitForRequest => {
+                    entry.deadline_ms.set(entry.deadline_ms.get().min(grace_ms));
+                }
+                _ => {}
             }
         }
     }
@@ -353,7 +372,7 @@ mod tests {
         let watch = registry.watch();
         watch.enter(Stage::KeepAlive, Duration::from_secs(1));
         registry.sweep(5_000);
-        registry.interrupt_idle();
+        registry.interrupt_idle(Duration::ZERO);
         watch.enter(Stage::ReadRequestHead, Duration::from_secs(1));
         let mut wait = pin!(forever(&watch));
         assert!(poll_once(wait.as_mut()).is_pending());
@@ -369,8 +388,16 @@ mod tests {
         let mut busy_wait = pin!(forever(&busy));
         assert!(poll_once(idle_wait.as_mut()).is_pending());
         assert!(poll_once(busy_wait.as_mut()).is_pending());
-        registry.interrupt_idle();
+        let fresh = registry.watch();
+        fresh.enter(Stage::WaitForRequest, Duration::from_secs(60));
+        let mut fresh_wait = pin!(forever(&fresh));
+        assert!(poll_once(fresh_wait.as_mut()).is_pending());
+        registry.interrupt_idle(Duration::from_secs(1));
         assert!(poll_once(idle_wait.as_mut()).is_ready());
+        registry.sweep(1_000);
+        assert!(poll_once(fresh_wait.as_mut()).is_pending(), "its request may be on its way");
+        registry.sweep(1_100);
+        assert!(poll_once(fresh_wait.as_mut()).is_ready());
         assert!(poll_once(busy_wait.as_mut()).is_pending());
         registry.interrupt_all();
         assert!(poll_once(busy_wait.as_mut()).is_ready());

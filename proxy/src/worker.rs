@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::TcpListener;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,17 +11,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use crate::admission::Full;
+use crate::admission::{Full, Permit};
+use crate::balancer;
 use crate::buf;
 use crate::config::{Level, Rung};
 use crate::conn::Connection;
-use crate::context::{Live, Phase, Shared, Worker};
+use crate::context::{Live, Phase, Shared, Snapshot, Worker};
 use crate::io::listener::Listener;
 use crate::io::notify::Bell;
 use crate::io::socket::Socket;
 use crate::io::{receive, runtime, timer};
-use crate::limits::ACCEPTS_PER_TURN_MAX;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, DRAIN_GRACE};
 use crate::log;
+use crate::peer::Peer;
 use crate::stage::Stage;
 
 /// What a worker thread begins with.
@@ -42,19 +45,35 @@ pub enum Order {
     Listen(Vec<Bound>),
     Log(log::Handle),
     /// Accept no more; end when the last connection has ended.
-    Drain,
+    Drain(Queue),
     /// End now.
     Cut,
 }
 
-/// A listening socket for one worker.
+/// What becomes of connections that wait in the queue of a listener when it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// They would be reset with the socket: they are taken.
+    Take,
+    /// Another process, or a worker to come, has the socket too and takes them.
+    Leave,
+}
+
+/// The listening sockets of one address for one worker.
 #[derive(Debug)]
 pub struct Bound {
     /// Tells the same listener in the next configuration.
     pub key: usize,
+    pub protocol: Protocol,
+    /// Empty: this worker has them already.
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// What connections begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol {
+    pub proxy_header: bool,
     pub tls: bool,
-    /// `None`: this worker has it already.
-    pub socket: Option<TcpListener>,
 }
 
 /// Runs a worker on this thread until it is told to end.
@@ -75,32 +94,47 @@ pub fn run(start: Start) -> io::Result<()> {
 #[derive(Debug)]
 struct Listening {
     key: usize,
-    open: Rc<Cell<bool>>,
+    state: Rc<Cell<State>>,
+    /// A reload may change it.
+    protocol: Rc<Cell<Protocol>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed(Queue),
 }
 
 fn listen(worker: &Rc<Worker>, listening: &mut Vec<Listening>, bound: Vec<Bound>) {
     for old in listening.iter() {
-        old.open.set(bound.iter().any(|bound| bound.key == old.key));
+        match bound.iter().find(|bound| bound.key == old.key) {
+            Some(bound) => old.protocol.set(bound.protocol),
+            None => old.state.set(State::Closed(Queue::Take)),
+        }
     }
-    listening.retain(|old| old.open.get());
-    for Bound { key, tls, socket } in bound {
-        let Some(socket) = socket else { continue };
+    listening.retain(|old| old.state.get() == State::Open);
+    let sockets = bound.into_iter().flat_map(|Bound { key, protocol, sockets }| {
+        sockets.into_iter().map(move |socket| (key, protocol, socket))
+    });
+    for (key, protocol, socket) in sockets {
         match Listener::new(socket) {
             Ok(listener) => {
-                let open = Rc::new(Cell::new(true));
-                listening.push(Listening { key, open: open.clone() });
-                runtime::spawn(accept(worker.clone(), listener, tls, open));
+                let state = Rc::new(Cell::new(State::Open));
+                let protocol = Rc::new(Cell::new(protocol));
+                let (its_state, its_protocol) = (state.clone(), protocol.clone());
+                listening.push(Listening { key, state: its_state, protocol: its_protocol });
+                runtime::spawn(accept(worker.clone(), listener, protocol, state));
             }
             Err(error) => worker.log.say(Level::Error, format_args!("can't listen: {error}")),
         }
     }
 }
 
-fn drain(worker: &Worker, listening: &mut Vec<Listening>) {
-    listening.drain(..).for_each(|old| old.open.set(false));
+fn drain(worker: &Worker, listening: &mut Vec<Listening>, queue: Queue) {
+    listening.drain(..).for_each(|old| old.state.set(State::Closed(queue)));
     worker.phase.set(Phase::Draining);
     worker.registry.sweep(worker.registry.now_ms());
-    worker.registry.interrupt_idle();
+    worker.registry.interrupt_idle(DRAIN_GRACE);
     worker.pool.clear();
 }
 
@@ -113,9 +147,9 @@ async fn obey(worker: &Rc<Worker>, bell: &Socket, orders: &Receiver<Order>) {
             match orders.try_recv() {
                 Ok(Order::Listen(bound)) => listen(worker, &mut listening, bound),
                 Ok(Order::Log(handle)) => worker.log.replace(handle),
-                Ok(Order::Drain) => drain(worker, &mut listening),
+                Ok(Order::Drain(queue)) => drain(worker, &mut listening, queue),
                 Ok(Order::Cut) | Err(TryRecvError::Disconnected) => {
-                    drain(worker, &mut listening);
+                    drain(worker, &mut listening, Queue::Leave);
                     worker.phase.set(Phase::Ended);
                     worker.registry.interrupt_all();
                 }
@@ -160,19 +194,28 @@ async fn tick(worker: Rc<Worker>) {
 }
 
 /// Takes connections from one listener until it is closed, and then those that wait in its queue.
-async fn accept(worker: Rc<Worker>, listener: Listener, tls: bool, open: Rc<Cell<bool>>) {
+async fn accept(
+    worker: Rc<Worker>,
+    listener: Listener,
+    protocol: Rc<Cell<Protocol>>,
+    state: Rc<Cell<State>>,
+) {
     // The worker does not end before its listeners are closed.
     let _live = Live::new(&worker);
     let watch = worker.registry.watch();
     watch.enter(Stage::Accept, Duration::MAX);
     watch.set_probing(true);
     loop {
-        let closed = watch.wait_unless(pin!(listener.readable()), || !open.get()).await.is_err();
-        // What waits in the queue of a closed listener would be reset with it.
-        let turn = if closed { usize::MAX } else { ACCEPTS_PER_TURN_MAX };
+        let is_closed = || state.get() != State::Open;
+        let closed = watch.wait_unless(pin!(listener.readable()), is_closed).await.is_err();
+        let turn = match state.get() {
+            State::Open => ACCEPTS_PER_TURN_MAX,
+            State::Closed(Queue::Take) => usize::MAX,
+            State::Closed(Queue::Leave) => 0,
+        };
         for _ in 0..turn {
             match listener.accept() {
-                Ok(Some((socket, peer))) => begin(&worker, socket, peer, tls),
+                Ok(Some((socket, peer))) => begin(&worker, socket, peer, protocol.get()),
                 Ok(None) => break,
                 Err(error) => {
                     if !survive(&worker, &error).await {
@@ -205,25 +248,68 @@ async fn survive(worker: &Worker, error: &io::Error) -> bool {
     }
 }
 
-fn begin(worker: &Rc<Worker>, socket: Socket, peer: std::net::SocketAddr, tls: bool) {
+fn begin(worker: &Rc<Worker>, socket: Socket, peer: Peer, protocol: Protocol) {
     let snapshot = worker.shared.snapshot.load_full();
-    let trusted = snapshot.trusted_proxies.iter().any(|net| net.contains(&peer.ip()));
-    match worker.shared.admission.admit(peer.ip(), trusted) {
+    let trusted = trusts(&snapshot, peer);
+    // Behind a balancer the client is counted once it is known.
+    let counted = if trusted || protocol.proxy_header { None } else { peer.ip() };
+    match worker.shared.admission.admit(counted) {
         Ok(permit) => {
             let number = worker.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+            if protocol.proxy_header {
+                let worker = worker.clone();
+                runtime::spawn(introduced(worker, socket, peer, number, permit, protocol.tls));
+                return;
+            }
             let conn = Connection::new(worker.clone(), snapshot, socket, peer, number, permit);
-            runtime::spawn(conn.serve(tls, trusted));
+            runtime::spawn(conn.serve(protocol.tls, trusted));
         }
         Err(full) => turn_away(worker, peer, full),
     }
 }
 
-fn turn_away(worker: &Worker, peer: std::net::SocketAddr, full: Full) {
+/// A connection behind a balancer, whose PROXY protocol header says who the client is.
+async fn introduced(
+    worker: Rc<Worker>,
+    socket: Socket,
+    from: Peer,
+    number: u64,
+    mut permit: Permit,
+    tls: bool,
+) {
+    let live = Live::new(&worker);
+    let peer = match balancer::read_header(&worker, &socket).await {
+        Ok(Some(client)) => Peer::Tcp(client),
+        Ok(None) => from,
+        Err(why) => {
+            let words = format_args!("*{number} {why}, client: {from}");
+            worker.log.say(Level::Error, words);
+            return;
+        }
+    };
+    let snapshot = worker.shared.snapshot.load_full();
+    let trusted = trusts(&snapshot, peer);
+    if let Some(address) = peer.ip().filter(|_| !trusted)
+        && let Err(full) = permit.count_address(address)
+    {
+        return turn_away(&worker, peer, full);
+    }
+    let conn = Connection::new(worker, snapshot, socket, peer, number, permit);
+    drop(live);
+    Box::pin(conn.serve(tls, trusted)).await;
+}
+
+fn trusts(snapshot: &Snapshot, peer: Peer) -> bool {
+    let trusted = |ip: &IpAddr| snapshot.trusted_proxies.iter().any(|net| net.contains(ip));
+    peer.ip().as_ref().is_some_and(trusted)
+}
+
+fn turn_away(worker: &Worker, peer: Peer, full: Full) {
     let words = match full {
         Full::All => "limits.connections are in use",
         Full::Address => "limits.connections_per_address are in use",
     };
-    worker.log.say(Level::Warn, format_args!("connection refused: {words}, client: {}", peer.ip()));
+    worker.log.say(Level::Warn, format_args!("connection refused: {words}, client: {peer}"));
 }
 
 const DRAIN_POLL: Duration = Duration::from_millis(10);

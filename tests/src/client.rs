@@ -4,6 +4,9 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,8 +66,15 @@ impl Client {
         Self::over(socket.into())
     }
 
+    /// A socket in the file system.
+    pub fn plain_unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        Self::over(TcpStream::from(OwnedFd::from(stream)))
+    }
+
     fn over(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
+        // There is no such thing in the file system.
+        let _ = stream.set_nodelay(true);
         stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
         stream.set_write_timeout(Some(wait::DEADLINE)).unwrap();
         Self { stream, tls: None, buffer: Vec::new(), end: None }

@@ -4,17 +4,20 @@
 //! libFuzzer drives them from `tests/fuzz`; the ordinary test run replays `tests/corpus` and some
 //! mutations of it.
 
+mod files;
 mod messages;
 mod naive;
 mod routing;
 
+pub use files::conditional;
 pub use messages::{answer, framing, head};
 pub use routing::{regex, template, uri};
 
 use sheen::buf::Buf;
 use sheen::fault::Refusal;
 use sheen::h1::chunked::{Chunked, Keep};
-use sheen::limits::{BUF_BYTES, TRAILER_BYTES_MAX};
+use sheen::limits::{BUF_BYTES, PROXY_HEADER_BYTES_MAX, TRAILER_BYTES_MAX};
+use sheen::proxy_protocol::{Parsed, parse};
 use sheen::route::path::normal;
 
 /// A chunked body: whole, in pieces, and what went through it once more.
@@ -103,6 +106,22 @@ fn is_the_same_scan(whole: &Result<Scanned, Refusal>, pieces: &Result<Scanned, R
         (Err(a), Err(b)) if too_long(a) || too_long(b) => {}
         _ => assert_eq!(whole, pieces),
     }
+}
+
+/// The header of a balancer: what is complete does not depend on what follows, and every part of it
+/// is incomplete.
+pub fn proxy_header(bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(PROXY_HEADER_BYTES_MAX)];
+    let Ok(Parsed::Header(header)) = parse(bytes) else { return };
+    assert!((15..=bytes.len()).contains(&header.len));
+    for len in 0..header.len {
+        assert_eq!(parse(&bytes[..len]), Ok(Parsed::Incomplete), "{len} bytes");
+    }
+    assert_eq!(parse(&bytes[..header.len]), Ok(Parsed::Header(header)));
+    let Some(client) = header.client.filter(|_| bytes[0] == b'P') else { return };
+    let text = std::str::from_utf8(&bytes[..header.len]).expect("a line is ASCII");
+    let port = format!(" {} ", client.port());
+    assert!(text.starts_with("PROXY TCP") && text.contains(&port), "{text}: {client}");
 }
 
 /// A path of a request: its normal form is one, and is the same however the path is written.

@@ -52,8 +52,9 @@ pub fn write(dir: &Path, http: &str, plain: u16, secure: u16) -> String {
         .replace("HTTP_PORT", &plain.to_string())
         .replace("ROOT", &dir.display().to_string());
     let path = dir.join("nginx.conf");
-    let text =
-        format!("worker_processes 1;\nevents {{ worker_connections 64; }}\nhttp {{\n{http}\n}}\n");
+    let text = format!(
+        "worker_processes 1; daemon off;\nevents {{ worker_connections 64; }}\nhttp {{\n{http}\n}}\n"
+    );
     fs::write(&path, text).unwrap();
     path.display().to_string()
 }

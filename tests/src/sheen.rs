@@ -52,7 +52,7 @@ pub struct Site {
     pub files: Vec<(PathBuf, PathBuf)>,
 }
 
-/// A running sheen. Dropping it ends it with TERM and judges its exit code and its log.
+/// A running sheen. Dropping it ends it with QUIT and judges its exit code and its log.
 #[derive(Debug)]
 pub struct Sheen {
     child: Child,
@@ -310,7 +310,7 @@ impl Sheen {
     fn judge(&mut self) {
         let early = self.child.try_wait().unwrap();
         if early.is_none() {
-            self.signal(Signal::TERM);
+            self.signal(Signal::QUIT);
         }
         let status = self.wait();
         assert!(status.success(), "sheen ended with {status}:\n{}", self.stderr.text());
@@ -397,7 +397,58 @@ pub fn run(dir: &Path, arguments: &[&str]) -> Output {
     command(dir).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-fn command(dir: &Path) -> Command {
+/// A process that is no child of ours: one in the background, or the successor of another. Dropping
+/// it kills it.
+#[derive(Debug)]
+pub struct Stranger(Pid);
+
+impl Stranger {
+    /// Waits for a pid file and takes who it names, if that is not `other`.
+    pub fn of(pid_file: &Path, other: Option<u32>) -> Self {
+        let mut pid = None;
+        wait::until("a pid file", || {
+            let text = fs::read_to_string(pid_file).unwrap_or_default();
+            let number = text.trim().parse::<i32>().ok().filter(|n| Some(*n as u32) != other);
+            pid = number.and_then(Pid::from_raw);
+            pid.is_some()
+        });
+        Self(pid.unwrap())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.as_raw_nonzero().get() as u32
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.0, signal).unwrap();
+    }
+
+    /// A file of the process below /proc.
+    pub fn proc(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.pid())).unwrap()
+    }
+
+    /// Nobody may be there to take the news of its end: a zombie has ended too.
+    pub fn has_ended(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    }
+
+    pub fn wait(&self) {
+        wait::until("the end of the process", || self.has_ended());
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            let _ = kill_process(self.0, Signal::KILL);
+        }
+    }
+}
+
+/// The program, for a command of the caller's own making.
+pub fn command(dir: &Path) -> Command {
     let mut command = Command::new(binary());
     command.current_dir(dir).env("HOME", dir).env("XDG_STATE_HOME", dir.join("state"));
     command.stdin(Stdio::null());
@@ -405,7 +456,7 @@ fn command(dir: &Path) -> Command {
 }
 
 /// `SHEEN_BIN`, else the workspace's binary, built once so that no test judges an old one.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("SHEEN_BIN") {

@@ -2,21 +2,24 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
 use super::names::parse_name;
 use super::raw::{Complaint, Resolve};
-use super::{Upstream, UpstreamAddress};
+use super::{ListenAddress, Upstream, UpstreamAddress};
 
 /// An address to listen on; true exactly when it may be missing on this machine.
-pub(crate) type ListenAddress = (SocketAddr, bool);
+pub(crate) type ParsedListen = (ListenAddress, bool);
 
-/// `ADDR:PORT`, `[V6]:PORT`, or `:PORT` for the v4 and the v6 wildcard.
-pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, Complaint> {
+/// `ADDR:PORT`, `[V6]:PORT`, `unix:/path`, or `:PORT` for the v4 and the v6 wildcard.
+pub(crate) fn parse_listen(text: &str, base: &Path) -> Result<Vec<ParsedListen>, Complaint> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(vec![(address, false)]);
+        return Ok(vec![(ListenAddress::Tcp(address), false)]);
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(vec![(ListenAddress::Unix(unix_path(text, path, base)?), false)]);
     }
     if let Ok(ip) = bare_ip(text) {
         return Err(Complaint::new(
@@ -40,19 +43,20 @@ pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, Complaint> 
             format!("write \":{port}\" for all addresses, v4 and v6"),
         ));
     }
-    let hint = if text.starts_with("unix:") || text.starts_with('/') {
-        "sheen listens on TCP only"
+    let hint = if text.starts_with('/') {
+        format!("for a socket in the file system write \"unix:{text}\"")
     } else {
         "write ADDR:PORT, [V6]:PORT or :PORT, with an address and not a name: \"127.0.0.1:8443\""
+            .to_owned()
     };
     Err(Complaint::new(format!("`{text}` is no address to listen on"), hint))
 }
 
 /// All addresses of this machine; v6 may be missing.
-pub(crate) fn wildcards(port: u16) -> [ListenAddress; 2] {
+pub(crate) fn wildcards(port: u16) -> [ParsedListen; 2] {
     [
-        (SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false),
-        (SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), true),
+        (ListenAddress::Tcp((Ipv4Addr::UNSPECIFIED, port).into()), false),
+        (ListenAddress::Tcp((Ipv6Addr::UNSPECIFIED, port).into()), true),
     ]
 }
 
@@ -64,7 +68,9 @@ pub(crate) fn parse_upstream(
 ) -> Result<Upstream, Complaint> {
     let plain = without_scheme(text)?;
     let addresses = if let Some(path) = plain.strip_prefix("unix:") {
-        vec![unix_address(text, path, base)?]
+        // nginx ends the path with a colon: http://unix:/run/app.sock:
+        let path = path.strip_suffix(':').unwrap_or(path);
+        vec![UpstreamAddress::Unix(unix_path(text, path, base)?)]
     } else {
         tcp_addresses(text, plain, resolve)?.into_iter().map(UpstreamAddress::Tcp).collect()
     };
@@ -117,9 +123,7 @@ fn without_scheme(text: &str) -> Result<&str, Complaint> {
     }
 }
 
-fn unix_address(text: &str, path: &str, base: &Path) -> Result<UpstreamAddress, Complaint> {
-    // nginx ends the path with a colon: http://unix:/run/app.sock:
-    let path = path.strip_suffix(':').unwrap_or(path);
+fn unix_path(text: &str, path: &str, base: &Path) -> Result<PathBuf, Complaint> {
     if path.is_empty() || path.contains('\0') {
         let hint = "write unix: and the path of the socket: \"unix:/run/shiny.sock\"";
         return Err(Complaint::new(format!("`{text}` has no path"), hint));
@@ -131,7 +135,7 @@ fn unix_address(text: &str, path: &str, base: &Path) -> Result<UpstreamAddress, 
             format!("the most is {UNIX_PATH_BYTES_MAX} bytes"),
         ));
     }
-    Ok(UpstreamAddress::Unix(path))
+    Ok(path)
 }
 
 fn tcp_addresses(text: &str, plain: &str, resolve: Resolve) -> Result<Vec<SocketAddr>, Complaint> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::PlainHttp;
 use super::check::place_of;
 use super::draft::{Draft, Given, SiteDraft};
 use super::raw::{Checker, Place};
+use super::{LogTarget, PlainHttp};
 
 pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
     if draft.limits.request_body_bytes_max.is_some_and(|bytes| bytes < SHINY_UPLOAD_BYTES) {
@@ -30,6 +30,17 @@ pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
              none, and sessions would grey out",
             "leave it at \"24h\"",
         );
+    }
+    let to_terminal = |target: &LogTarget| !matches!(target, LogTarget::File(_));
+    let logs = [("access", draft.log.access.as_ref()), ("error", Some(&draft.log.error))];
+    for (key, _) in logs.iter().filter(|(_, log)| log.is_some_and(to_terminal)) {
+        if draft.process.daemon {
+            checker.warn(
+                place_of(&draft.written, "daemon", root),
+                format!("a daemon has no terminal: the {key} log goes nowhere"),
+                format!("name a file in [log]: {key} = \"/var/log/sheen/{key}.log\""),
+            );
+        }
     }
     for site in &draft.sites {
         advise_site(site, draft, checker);

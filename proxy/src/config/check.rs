@@ -1,6 +1,5 @@
 //! Tier two of the configuration: what the values mean together. Only here a [`Config`] is made.
 
-use std::net::SocketAddr;
 use std::thread;
 
 use super::advice::advise;
@@ -8,17 +7,22 @@ use super::draft::{Draft, Given, LocationDraft, SiteDraft, Written};
 use super::keys::read_draft;
 use super::native::Loaded;
 use super::raw::{Checker, Node, Place};
-use super::{App, Config, Listen, Location, Problem, Site, Upstream, UpstreamAddress};
+use super::{
+    App, Config, Listen, ListenAddress, Location, PID_FILE, Problem, Process, Site, Upstream,
+    UpstreamAddress,
+};
 
 /// Checks a whole tree, of a file or of a command line.
 pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Problem>> {
     let draft = read_draft(root, &mut checker);
     check_limits(&draft, &root.place, &mut checker);
     let listeners = check_listeners(&draft, &root.place, &mut checker);
+    let process = check_process(&draft, &root.place, &mut checker);
     check_sites(&draft, &root.place, &mut checker);
     advise(&draft, &root.place, &mut checker);
 
-    let Draft { workers, runtime, trusted_proxies, protocols, log, limits, sites, .. } = draft;
+    let Draft { workers, runtime, trusted_proxies, protocols, ktls, log, limits, sites, .. } =
+        draft;
     let sites: Vec<Site> =
         sites.into_iter().map(|site| build_site(site, &listeners, &mut checker)).collect();
     checker.problems.sort_by_key(|problem| problem.line);
@@ -30,9 +34,11 @@ pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Pro
     let config = Config {
         workers,
         runtime,
+        process,
         listeners,
         trusted_proxies,
         protocols,
+        ktls,
         log,
         limits,
         sites,
@@ -74,14 +80,15 @@ fn check_limits(draft: &Draft, root: &Place, checker: &mut Checker) {
 }
 
 fn check_listeners(draft: &Draft, root: &Place, checker: &mut Checker) -> Vec<Listen> {
-    let https = draft.https.iter().map(|(place, address)| (place, address, true));
-    let http = draft.http.iter().map(|(place, address)| (place, address, false));
     let mut listeners: Vec<Listen> = Vec::new();
     let mut refused: Vec<&Place> = Vec::new();
-    for (place, &(address, optional), tls) in https.chain(http) {
+    for (place, listen) in draft.https.iter().chain(&draft.http) {
+        let (address, tls) = (&listen.address, listen.tls);
+        let any_port = address.tcp().is_some_and(|address| address.port() == 0);
         let clash = listeners.iter().find(|other| {
-            let same = other.address == address;
-            same && address.port() != 0 || tls != other.tls && overlap(other.address, address)
+            let same = other.address == *address && !any_port;
+            let both = !other.options.ipv6only || !listen.options.ipv6only;
+            same || (tls != other.tls || both) && overlap(other, listen)
         });
         match clash {
             // `:443` is two addresses; one problem for the text is enough.
@@ -99,7 +106,7 @@ fn check_listeners(draft: &Draft, root: &Place, checker: &mut Checker) -> Vec<Li
                 checker.refuse(place, what, "https and http need a port each: 443 and 80");
                 refused.push(place);
             }
-            None => listeners.push(Listen { address, tls, optional }),
+            None => listeners.push(listen.clone()),
         }
     }
     if draft.https.is_empty() && draft.http.is_empty() && checker.problems.is_empty() {
@@ -109,12 +116,41 @@ fn check_listeners(draft: &Draft, root: &Place, checker: &mut Checker) -> Vec<Li
     listeners
 }
 
-/// True exactly when a connection could belong to either. v6 listeners take no v4 connections.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    one.port() == other.port()
-        && one.port() != 0
-        && one.is_ipv4() == other.is_ipv4()
-        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+/// True exactly when a connection could belong to either. A v6 listener takes v4 connections only
+/// where `ipv6only` is false.
+fn overlap(one: &Listen, other: &Listen) -> bool {
+    let (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) = (&one.address, &other.address) else {
+        return one.address == other.address;
+    };
+    let takes_both = |listen: &Listen| {
+        !listen.options.ipv6only
+            && listen.address.tcp().is_some_and(|a| a.is_ipv6() && a.ip().is_unspecified())
+    };
+    a.port() == b.port()
+        && a.port() != 0
+        && (takes_both(one)
+            || takes_both(other)
+            || a.is_ipv4() == b.is_ipv4()
+                && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified()))
+}
+
+fn check_process(draft: &Draft, root: &Place, checker: &mut Checker) -> Process {
+    let mut process = draft.process.clone();
+    if let Some(group) = &draft.group {
+        match &mut process.user {
+            Some(user) => user.group = Some(group.clone()),
+            None => checker.refuse(
+                place_of(&draft.written, "group", root),
+                "`group` without `user`",
+                "add user = \"www-data\"",
+            ),
+        }
+    }
+    // Nobody could stop a daemon without its pid file.
+    if process.daemon && !draft.written.contains_key("pid") {
+        process.pid = Some(PID_FILE.into());
+    }
+    process
 }
 
 fn check_sites(draft: &Draft, root: &Place, checker: &mut Checker) {
@@ -222,13 +258,15 @@ fn build_location(
 
 fn refuse_loop(upstream: &Upstream, place: &Place, listeners: &[Listen], checker: &mut Checker) {
     let loops = |address: &UpstreamAddress| match address {
-        UpstreamAddress::Tcp(to) => listeners.iter().any(|listen| {
-            let here = listen.address.ip() == to.ip()
+        UpstreamAddress::Tcp(to) => listeners.iter().filter_map(|l| l.address.tcp()).any(|at| {
+            let here = at.ip() == to.ip()
                 || to.ip().is_unspecified()
-                || listen.address.ip().is_unspecified() && to.ip().is_loopback();
-            here && listen.address.port() == to.port() && listen.address.is_ipv4() == to.is_ipv4()
+                || at.ip().is_unspecified() && to.ip().is_loopback();
+            here && at.port() == to.port() && at.is_ipv4() == to.is_ipv4()
         }),
-        UpstreamAddress::Unix(_) => false,
+        UpstreamAddress::Unix(to) => {
+            listeners.iter().any(|listen| listen.address == ListenAddress::Unix(to.clone()))
+        }
     };
     if upstream.addresses.iter().any(loops) {
         let what = format!("`{}` is where sheen itself listens", upstream.name);

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::address::ListenAddress;
+use super::listen::Listeners;
 use super::raw::Place;
 use super::{
-    AccessFormat, App, CertificateFiles, Level, LogConfig, LogTarget, PlainHttp, Protocols,
-    Runtime, Upstream,
+    AccessFormat, App, CertificateFiles, Ktls, Level, LogConfig, LogTarget, PlainHttp, Process,
+    Protocols, Runtime, Upstream,
 };
 use crate::limits::Limits;
 
@@ -32,10 +32,15 @@ pub(crate) struct Draft {
     /// `None`: auto.
     pub(crate) workers: Option<usize>,
     pub(crate) runtime: Runtime,
-    pub(crate) https: Vec<(Place, ListenAddress)>,
-    pub(crate) http: Vec<(Place, ListenAddress)>,
+    pub(crate) process: Process,
+    pub(crate) group: Option<String>,
+    /// Where each key of the top level was written.
+    pub(crate) written: Written,
+    pub(crate) https: Listeners,
+    pub(crate) http: Listeners,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) protocols: Protocols,
+    pub(crate) ktls: Ktls,
     pub(crate) log: LogConfig,
     pub(crate) limits: Limits,
     pub(crate) limits_written: Written,
@@ -88,17 +93,18 @@ impl<T> Given<T> {
 
 impl Draft {
     /// Every key at its default.
-    pub(crate) fn new(
-        https: Vec<(Place, ListenAddress)>,
-        http: Vec<(Place, ListenAddress)>,
-    ) -> Self {
+    pub(crate) fn new(https: Listeners, http: Listeners) -> Self {
         Self {
             workers: None,
             runtime: Runtime::Auto,
+            process: Process::default(),
+            group: None,
+            written: Written::new(),
             https,
             http,
             trusted_proxies: Vec::new(),
             protocols: Protocols { tls12: true, tls13: true },
+            ktls: Ktls::Off,
             log: LogConfig {
                 access: Some(LogTarget::Stdout),
                 others: Vec::new(),

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::values::size_text;
 use super::{
-    AccessFormat, App, Config, Listen, Location, LogTarget, PlainHttp, Runtime, Site,
-    UpstreamAddress,
+    AccessFormat, App, Config, Listen, ListenAddress, ListenOptions, Location, LogTarget,
+    PlainHttp, Runtime, Site, UpstreamAddress,
 };
 use crate::limits::{Limits, Timeouts};
 
@@ -21,8 +21,12 @@ pub fn to_toml(config: &Config) -> String {
 struct File<'a> {
     workers: usize,
     runtime: &'static str,
-    listen_https: Vec<String>,
-    listen_http: Vec<String>,
+    daemon: bool,
+    pid: String,
+    user: &'a str,
+    group: &'a str,
+    listen_https: Vec<Listener>,
+    listen_http: Vec<Listener>,
     trusted_proxies: Vec<String>,
     tls: Tls,
     log: Log,
@@ -31,9 +35,25 @@ struct File<'a> {
     site: Vec<SiteTable<'a>>,
 }
 
+/// An address alone, or a table of what is not at its default.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Listener {
+    Address(String),
+    Table {
+        address: String,
+        backlog: u32,
+        ipv6only: bool,
+        reuseport: bool,
+        so_keepalive: String,
+        proxy_protocol: bool,
+    },
+}
+
 #[derive(Debug, Serialize)]
 struct Tls {
     protocols: Vec<&'static str>,
+    ktls: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,11 +130,24 @@ impl<'a> File<'a> {
                 Runtime::Auto => "auto",
                 Runtime::Exactly(rung) => rung.word(),
             },
+            daemon: config.process.daemon,
+            pid: match &config.process.pid {
+                Some(file) => file.display().to_string(),
+                None => "off".to_owned(),
+            },
+            user: config.process.user.as_ref().map_or("off", |user| &user.name),
+            group: config
+                .process
+                .user
+                .as_ref()
+                .and_then(|user| user.group.as_deref())
+                .unwrap_or("off"),
             listen_https: addresses(config, true),
             listen_http: addresses(config, false),
             trusted_proxies: config.trusted_proxies.iter().map(ToString::to_string).collect(),
             tls: Tls {
                 protocols: protocols.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect(),
+                ktls: config.ktls.word(),
             },
             log: Log {
                 access: config.log.access.as_ref().map_or("off".to_owned(), target),
@@ -205,15 +238,25 @@ impl<'a> LocationTable<'a> {
 }
 
 /// The two wildcards of a `:PORT` become one again.
-fn addresses(config: &Config, tls: bool) -> Vec<String> {
+fn addresses(config: &Config, tls: bool) -> Vec<Listener> {
     let listeners = || config.listeners.iter().filter(|listen| listen.tls == tls);
+    let port = |listen: &Listen| listen.address.tcp().map(|address| address.port());
     let is_pair = |v4: &Listen| {
-        listeners().any(|v6| v6.optional && v6.address.port() == v4.address.port())
-            && v4.address.ip().is_unspecified()
+        listeners().any(|v6| v6.optional && port(v6) == port(v4))
+            && v4.address.tcp().is_some_and(|address| address.ip().is_unspecified())
     };
-    let text = |listen: &Listen| match is_pair(listen) {
-        true => format!(":{}", listen.address.port()),
-        false => listen.address.to_string(),
+    let text = |listen: &Listen| {
+        let address = match &listen.address {
+            ListenAddress::Tcp(address) if is_pair(listen) => format!(":{}", address.port()),
+            address => address.to_string(),
+        };
+        let ListenOptions { backlog, ipv6only, reuseport, keepalive, proxy_protocol } =
+            listen.options;
+        if listen.options == ListenOptions::default() {
+            return Listener::Address(address);
+        }
+        let so_keepalive = keepalive.to_string();
+        Listener::Table { address, backlog, ipv6only, reuseport, so_keepalive, proxy_protocol }
     };
     listeners().filter(|listen| !listen.optional).map(text).collect()
 }
@@ -256,10 +299,17 @@ mod tests {
         let other = r#"
             workers = 3
             runtime = "epoll"
-            listen_https = ["127.0.0.1:8443", ":444", "[::1]:9"]
-            listen_http = []
+            daemon = true
+            pid = "/run/x.pid"
+            user = "www-data"
+            group = "adm"
+            listen_https = ["127.0.0.1:8443", ":444", "[::1]:9", { address = ":445", backlog = 9 }]
+            listen_http = [
+                { address = "unix:/run/x", so_keepalive = "30s::5", proxy_protocol = true },
+                { address = "[::]:80", ipv6only = false, reuseport = false, so_keepalive = "off" },
+            ]
             trusted_proxies = ["10.0.0.0/8", "::1"]
-            tls.protocols = ["1.3"]
+            tls = { protocols = ["1.3"], ktls = "auto" }
             log = { access = "/var/log/a.log", format = "json", error = "stdout", level = "debug" }
             limits = { connections = 7, connections_per_address = "off", request_body_bytes = "5m" }
             timeouts = { handshake = "1500ms", tunnel_idle = "20d", drain = "0s" }

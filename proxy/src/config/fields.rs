@@ -4,38 +4,20 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::address::{ListenAddress, parse_listen, parse_network, parse_upstream, wildcards};
+use super::address::{parse_network, parse_upstream, wildcards};
 use super::draft::{Given, SiteDraft};
+use super::listen::Listeners;
 use super::names::{parse_hsts, parse_name};
 use super::raw::{Checker, Field, Place, Value};
-use super::values::{count, is_word, list, nearest, path, size, text, word};
-use super::{App, LogTarget, Protocols, Upstream};
+use super::values::{count, is_word, list, nearest, path, path_in_prefix, size, text, word};
+use super::{App, Listen, ListenOptions, LogTarget, Protocols, Upstream};
 use crate::limits;
 
-pub(crate) fn listeners(field: &Field<'_>, checker: &mut Checker) -> Vec<(Place, ListenAddress)> {
-    let mut listeners = Vec::new();
-    if let Value::Number(port) = field.node.value {
-        checker.wrong_kind(field, format!("write {} = [\":{port}\"]", field.key));
-        return listeners;
-    }
-    for node in list(field, checker).unwrap_or_default() {
-        if let Value::Number(port) = node.value {
-            checker.wrong_kind(&field.with_text(node), format!("write \":{port}\""));
-            continue;
-        }
-        let Some(text) = text(&field.with_text(node), checker) else {
-            continue;
-        };
-        for address in checker.take(&node.place, parse_listen(text)).unwrap_or_default() {
-            listeners.push((node.place.clone(), address));
-        }
-    }
-    listeners
-}
-
 /// All addresses of this machine: the default of a listener.
-pub(crate) fn wildcard(place: &Place, port: u16) -> Vec<(Place, ListenAddress)> {
-    wildcards(port).map(|address| (place.clone(), address)).into()
+pub(crate) fn wildcard(place: &Place, port: u16, tls: bool) -> Listeners {
+    let options = ListenOptions::default();
+    let listen = |(address, optional)| Listen { address, tls, optional, options };
+    wildcards(port).map(|parsed| (place.clone(), listen(parsed))).into()
 }
 
 pub(crate) fn names(site: &mut SiteDraft, field: &Field<'_>, checker: &mut Checker) {
@@ -115,7 +97,7 @@ pub(crate) fn log_target(field: &Field<'_>, checker: &mut Checker) -> Option<Log
         checker.refuse(&field.node.place, what, format!("for a file write \"./{text}\""));
         return None;
     }
-    path(field, checker).map(LogTarget::File)
+    path_in_prefix(field, checker).map(LogTarget::File)
 }
 
 /// `None`: any size.

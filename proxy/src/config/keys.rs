@@ -2,24 +2,26 @@
 
 use super::draft::{CertificateDraft, Draft, Given, LocationDraft, SiteDraft};
 use super::fields::{
-    acme_webroot, app, body_bytes, connections, head_bytes, hsts, listeners, log_target, names,
-    networks, number, protocols, upstream, wildcard,
+    acme_webroot, app, body_bytes, connections, head_bytes, hsts, log_target, names, networks,
+    number, protocols, upstream, wildcard,
 };
+use super::listen::{LISTEN as LISTENER, listeners};
 use super::names::parse_prefix;
+use super::process::{account, pid_file};
 use super::raw::{Checker, Field, Node, Place, Value};
 use super::table::{Table, key, read_table, tables};
 use super::values::{duration, duration_or_zero, is_word, path, text, truth, word};
 use super::{
-    AccessFormat, CertificateFiles, Level, LogConfig, PlainHttp, Protocols, Rung, Runtime,
+    AccessFormat, CertificateFiles, Ktls, Level, LogConfig, PlainHttp, Rung, Runtime, User,
 };
 use crate::limits::{self, Limits, Timeouts};
 
 /// Reads every key of the file.
 pub(crate) fn read_draft(root: &Node, checker: &mut Checker) -> Draft {
     let nowhere = Place { file: root.place.file.clone(), line: None };
-    let mut draft = Draft::new(wildcard(&nowhere, 443), wildcard(&nowhere, 80));
+    let mut draft = Draft::new(wildcard(&nowhere, 443, true), wildcard(&nowhere, 80, false));
     let whole = Field { key: "file", expects: "a table", node: root };
-    read_table(&whole, &ROOT, &mut draft, checker);
+    draft.written = read_table(&whole, &ROOT, &mut draft, checker);
     draft
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn homes() -> impl Iterator<Item = (&'static str, &'static str)> {
         .chain(of(&SITE))
         .chain(of(&LOCATION))
         .chain(of(&CERTIFICATE))
+        .chain(of(&LISTENER))
 }
 
 static ROOT: Table<Draft> = Table {
@@ -50,17 +53,30 @@ static ROOT: Table<Draft> = Table {
         key("runtime", "a word such as \"auto\"", |draft, field, checker| {
             set(&mut draft.runtime, word(field, checker, &RUNTIMES));
         }),
+        key("daemon", "true or false", |draft, field, checker| {
+            set(&mut draft.process.daemon, truth(field, checker));
+        }),
+        key("pid", "a file, or \"off\"", |draft, field, checker| {
+            draft.process.pid = pid_file(field, checker);
+        }),
+        key("user", "the name of a user, or \"off\"", |draft, field, checker| {
+            let user = account(field, checker);
+            draft.process.user = user.map(|name| User { name, group: None });
+        }),
+        key("group", "the name of a group, or \"off\"", |draft, field, checker| {
+            draft.group = account(field, checker);
+        }),
         key("listen_https", LISTEN, |draft, field, checker| {
-            draft.https = listeners(field, checker);
+            draft.https = listeners(field, true, checker);
         }),
         key("listen_http", LISTEN, |draft, field, checker| {
-            draft.http = listeners(field, checker);
+            draft.http = listeners(field, false, checker);
         }),
         key("trusted_proxies", "a list such as [\"10.0.0.0/8\"]", |draft, field, checker| {
             draft.trusted_proxies = networks(field, checker);
         }),
         key("tls", "a table, written [tls]", |draft, field, checker| {
-            read_table(field, &TLS, &mut draft.protocols, checker);
+            read_table(field, &TLS, draft, checker);
         }),
         key("log", "a table, written [log]", |draft, field, checker| {
             read_table(field, &LOG, &mut draft.log, checker);
@@ -79,9 +95,17 @@ static ROOT: Table<Draft> = Table {
     ],
 };
 
-static TLS: Table<Protocols> = Table {
+static TLS: Table<Draft> = Table {
     title: "[tls]",
-    keys: &[key("protocols", "a list such as [\"1.2\", \"1.3\"]", protocols)],
+    keys: &[
+        key("protocols", "a list such as [\"1.2\", \"1.3\"]", |draft, field, checker| {
+            protocols(&mut draft.protocols, field, checker);
+        }),
+        key("ktls", "a word", |draft, field, checker| {
+            let ktls = word(field, checker, &Ktls::ALL.map(|ktls| (ktls.word(), ktls)));
+            set(&mut draft.ktls, ktls);
+        }),
+    ],
 };
 
 static LOG: Table<LogConfig> = Table {
@@ -106,7 +130,7 @@ static LOG: Table<LogConfig> = Table {
             set(&mut log.error, log_target(field, checker));
         }),
         key("level", "a word", |log, field, checker| {
-            let level = word(field, checker, &LEVELS.map(|level| (level.word(), level)));
+            let level = word(field, checker, &Level::ALL.map(|level| (level.word(), level)));
             set(&mut log.level, level);
         }),
     ],
@@ -299,7 +323,6 @@ const RUNTIMES: [(&str, Runtime); 5] = {
         ("epoll", Runtime::Exactly(epoll)),
     ]
 };
-const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 const PLAIN_HTTP: [(&str, PlainHttp); 3] = [
     ("redirect", PlainHttp::Redirect301),
     ("redirect-308", PlainHttp::Redirect308),

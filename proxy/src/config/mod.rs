@@ -14,6 +14,8 @@ use crate::limits::Limits;
 use crate::route::http::Http;
 
 pub use self::dialect::{Dialect, dialect};
+pub use self::listen::{Keepalive, Listen, ListenAddress, ListenOptions};
+pub use self::process::{PID_FILE, Process, User};
 pub use self::raw::Place;
 
 pub(crate) mod address;
@@ -23,27 +25,33 @@ mod dialect;
 mod draft;
 pub mod dump;
 mod fields;
+mod globals;
 mod keys;
+mod listen;
+pub mod load;
 mod names;
 pub mod native;
 pub mod nginx;
+mod process;
 pub(crate) mod raw;
 mod table;
 #[cfg(test)]
 mod tests;
 mod values;
 
-/// What sheen runs. Made by [`native::load`] or by the `proxy` and `demo` verbs.
+/// What sheen runs. Made by [`load::load`] or by the `proxy` and `demo` verbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Worker threads, at least 1.
     pub workers: usize,
     pub runtime: Runtime,
+    pub process: Process,
     /// At least one.
     pub listeners: Vec<Listen>,
     /// Peers whose X-Forwarded-For is continued instead of overwritten.
     pub trusted_proxies: Vec<IpNet>,
     pub protocols: Protocols,
+    pub ktls: Ktls,
     pub log: LogConfig,
     pub limits: Limits,
     /// At least one; the first answers for names no other site has.
@@ -102,20 +110,34 @@ impl Rung {
     }
 }
 
-/// One address to listen on. `:PORT` has been expanded to the v4 and the v6 wildcard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen {
-    pub address: SocketAddr,
-    pub tls: bool,
-    /// A v6 wildcard that came from `:PORT`: skipped with a note on machines without IPv6.
-    pub optional: bool,
-}
-
 /// TLS versions offered; at least one is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocols {
     pub tls12: bool,
     pub tls13: bool,
+}
+
+/// Whether the kernel does TLS for large answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ktls {
+    Off,
+    /// Where it has the cipher and the processor helps it.
+    Auto,
+    /// Where it has the cipher, or a failure at start.
+    On,
+}
+
+impl Ktls {
+    pub const ALL: [Self; 3] = [Self::Off, Self::Auto, Self::On];
+
+    /// The word in sheen.toml (`ktls = "..."`).
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::On => "on",
+        }
+    }
 }
 
 /// One set of server names and what is behind them.
@@ -226,17 +248,37 @@ pub enum AccessFormat {
 /// Severity, most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    Emerg,
+    Alert,
+    Crit,
     Error,
     Warn,
+    Notice,
     Info,
     Debug,
 }
 
 impl Level {
+    /// nginx's, most severe first.
+    pub const ALL: [Self; 8] = [
+        Self::Emerg,
+        Self::Alert,
+        Self::Crit,
+        Self::Error,
+        Self::Warn,
+        Self::Notice,
+        Self::Info,
+        Self::Debug,
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
+            Self::Emerg => "emerg",
+            Self::Alert => "alert",
+            Self::Crit => "crit",
             Self::Error => "error",
             Self::Warn => "warn",
+            Self::Notice => "notice",
             Self::Info => "info",
             Self::Debug => "debug",
         }

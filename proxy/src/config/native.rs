@@ -1,7 +1,5 @@
 //! sheen.toml: from a file to the checked configuration.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
@@ -12,9 +10,9 @@ use toml::de::{DeString, DeTable, DeValue, Error};
 
 use super::address::resolve_by_system;
 use super::check::check;
+use super::load;
 use super::raw::{Checker, Entry, Node, Place, Resolve, Value};
-use super::{Config, Dialect, Problem};
-use crate::limits::CONFIG_BYTES_MAX;
+use super::{Config, Dialect, Problem, globals};
 
 /// A configuration that is right, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,36 +22,33 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads and checks a file; everything that is wrong is reported at once.
-pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    let file = path.display().to_string();
-    let fail = |line, what: String, hint: &str| {
-        vec![Problem {
-            file: file.clone(),
-            line,
-            what,
-            hint: Some(hint.to_owned()),
-            dialect: Dialect::Native,
-        }]
-    };
-    let bytes = read(path).map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => "name it with -c FILE, or begin without one: `sheen demo`",
-            io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
-            _ => "name a file of text with -c FILE",
-        };
-        fail(None, format!("cannot be read: {error}"), hint)
-    })?;
+/// Checks the bytes of a file; everything that is wrong is reported at once.
+pub(super) fn load(bytes: Vec<u8>, source: &load::Source) -> Result<Loaded, Vec<Problem>> {
+    let file = source.file.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = Lines::of(error.as_bytes()).number(error.utf8_error().valid_up_to());
-        fail(Some(line), "is not UTF-8 text".to_owned(), "save it as UTF-8")
+        let (what, hint) = ("is not UTF-8 text".to_owned(), Some("save it as UTF-8".to_owned()));
+        let (file, line, dialect) = (file.clone(), Some(line), Dialect::Native);
+        vec![Problem { file, line, what, hint, dialect }]
     })?;
-    check_text(&text, &file, path.parent().unwrap_or(Path::new("")), resolve_by_system)
+    let folder = source.file.parent().unwrap_or(Path::new(""));
+    let mut checker = Checker::new(folder, resolve_by_system);
+    if let Some(prefix) = &source.prefix {
+        checker.prefix.clone_from(prefix);
+    }
+    let beside = (source.globals.as_deref(), source.error_log.as_deref());
+    check_all(&text, &file, beside, checker)
 }
 
 /// Checks a text that came from `file`, to whose folder relative paths are relative.
 pub fn parse(text: &str, file: &str) -> Result<Loaded, Vec<Problem>> {
     check_text(text, file, Path::new(file).parent().unwrap_or(Path::new("")), resolve_by_system)
+}
+
+#[cfg(test)]
+pub(super) fn check_with_globals(text: &str, globals: &str) -> Result<Loaded, Vec<Problem>> {
+    let checker = Checker::new(Path::new("/etc/sheen"), resolve_by_system);
+    check_all(text, "t", (Some(globals), None), checker)
 }
 
 /// For the fuzzer: the whole way of a text, without asking the network for names.
@@ -66,21 +61,21 @@ pub fn fuzz_parse(text: &str) {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        let what = format!("larger than {} MiB", CONFIG_BYTES_MAX >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-    }
-    Ok(bytes)
-}
-
 pub(super) fn check_text(
     text: &str,
     file: &str,
     base: &Path,
     resolve: Resolve,
+) -> Result<Loaded, Vec<Problem>> {
+    check_all(text, file, (None, None), Checker::new(base, resolve))
+}
+
+/// `beside`: what `-g` and `-e` say.
+fn check_all(
+    text: &str,
+    file: &str,
+    beside: (Option<&str>, Option<&str>),
+    mut checker: Checker,
 ) -> Result<Loaded, Vec<Problem>> {
     let source = Source { file: file.into(), lines: Lines::of(text.as_bytes()) };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -89,8 +84,9 @@ pub(super) fn check_text(
     }
     let value = source.table(table.get_ref());
     // Not the span of the table: what is missing from a file has no line.
-    let root = Node { place: Place { file: source.file.clone(), line: None }, value };
-    check(&root, Checker::new(base, resolve))
+    let mut root = Node { place: Place { file: source.file.clone(), line: None }, value };
+    globals::add(&mut root, beside.0, beside.1, &mut checker);
+    check(&root, checker)
 }
 
 /// The file that spans point into.

@@ -100,6 +100,8 @@ pub(crate) type Resolve = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 pub(crate) struct Checker {
     /// Relative paths are relative to this folder, which is absolute.
     pub(crate) base: PathBuf,
+    /// Logs and the pid file are relative to this one, which is absolute.
+    pub(crate) prefix: PathBuf,
     pub(crate) resolve: Resolve,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
@@ -108,12 +110,8 @@ pub(crate) struct Checker {
 impl Checker {
     pub(crate) fn new(base: &Path, resolve: Resolve) -> Self {
         let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
-        Self {
-            base: std::path::absolute(base).unwrap_or_else(|_| PathBuf::from(".")),
-            resolve,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        }
+        let base = std::path::absolute(base).unwrap_or_else(|_| PathBuf::from("."));
+        Self { prefix: base.clone(), base, resolve, problems: Vec::new(), warnings: Vec::new() }
     }
 
     pub(crate) fn refuse(
@@ -150,10 +148,6 @@ impl Checker {
                 None
             }
         }
-    }
-
-    pub(crate) fn path(&self, text: &str) -> PathBuf {
-        self.base.join(text)
     }
 }
 

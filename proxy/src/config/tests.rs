@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keys::homes;
+use super::load::{Source, load};
 use super::names::parse_hsts;
-use super::native::{Loaded, check_text, fuzz_parse, load, parse};
+use super::native::{Loaded, check_text, fuzz_parse, parse};
 use super::values::{parse_duration, parse_size};
 use super::*;
 use crate::limits::CONFIG_BYTES_MAX;
@@ -97,7 +98,7 @@ fn says_exactly_this() {
 #[test]
 fn example_holds_the_defaults() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml");
-    let loaded = load(&file).unwrap();
+    let loaded = load(&Source::file(&file)).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.limits, Limits::default());
     let mut bare =
@@ -263,13 +264,13 @@ fn reports_a_file_that_is_no_text() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sheen.toml");
     let only = |what: &str| {
-        let problems = load(&file).unwrap_err();
+        let problems = load(&Source::file(&file)).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].what.contains(what), "{problems:?}");
         assert!(problems[0].hint.is_some());
         problems[0].line
     };
-    assert_eq!(only("cannot be read: No such file"), None);
+    assert_eq!(only("failed (2: No such file or directory)"), None);
     fs::write(&file, b"workers = 1\n# caf\xe9\n").unwrap();
     assert_eq!(only("is not UTF-8 text"), Some(2));
     fs::write(&file, vec![b'\n'; usize::try_from(CONFIG_BYTES_MAX).unwrap() + 1]).unwrap();

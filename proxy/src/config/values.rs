@@ -187,13 +187,24 @@ pub(crate) fn size(
 
 /// A file or folder, made absolute with the folder of the configuration file.
 pub(crate) fn path(field: &Field<'_>, checker: &mut Checker) -> Option<PathBuf> {
+    let text = path_text(field, checker)?;
+    Some(checker.base.join(text))
+}
+
+/// A log or the pid file, made absolute with the prefix.
+pub(crate) fn path_in_prefix(field: &Field<'_>, checker: &mut Checker) -> Option<PathBuf> {
+    let text = path_text(field, checker)?;
+    Some(checker.prefix.join(text))
+}
+
+fn path_text<'a>(field: &Field<'a>, checker: &mut Checker) -> Option<&'a str> {
     let text = text(field, checker)?;
     if text.is_empty() || text.contains('\0') {
         let what = format!("`{}` is {text:?}, which is no path", field.key);
         checker.refuse(&field.node.place, what, "write the path of a file");
         return None;
     }
-    Some(checker.path(text))
+    Some(text)
 }
 
 /// `"250ms"`, `"30s"`, `"1m30s"`, `"20d"`: largest unit first, as nginx writes them.

@@ -5,9 +5,12 @@
 //! connections wait for the data itself: `receive`.
 
 pub mod cpu;
+pub mod inherit;
+pub mod ktls;
 pub mod listener;
 pub mod notify;
 pub mod receive;
 pub mod runtime;
 pub mod socket;
+pub mod splice;
 pub mod timer;

@@ -81,6 +81,12 @@ impl Socket {
         retry(|| rustix::net::recv(self.fd(), &mut *into, RecvFlags::DONTWAIT).map(|(n, _)| n))
     }
 
+    /// As [`Socket::try_recv`], and what is received stays to be received again.
+    pub fn try_peek(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        retry(|| rustix::net::recv(self.fd(), &mut *into, flags).map(|(n, _)| n))
+    }
+
     /// Bytes taken by the kernel, `None` when it takes none now.
     pub fn try_send(&self, from: &[u8]) -> io::Result<Option<usize>> {
         retry(|| rustix::net::send(self.fd(), from, SEND_FLAGS))
@@ -105,6 +111,11 @@ impl Socket {
         self.poll_now(PollFlags::RDHUP)
     }
 
+    /// True when neither side can send any more: a reset, as a rule.
+    pub fn is_broken(&self) -> bool {
+        self.poll_now(PollFlags::ERR)
+    }
+
     pub fn shutdown_write(&self) {
         // Fails only when the connection is gone already.
         let _ = rustix::net::shutdown(self.fd(), Shutdown::Write);
@@ -121,7 +132,7 @@ impl Socket {
         matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(1..))
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         borrow(&self.0)
     }
 
@@ -145,7 +156,9 @@ fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
 }
 
 /// `None` for "not now"; an interrupted call is made again.
-fn retry(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Option<usize>> {
+pub(super) fn retry(
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> io::Result<Option<usize>> {
     loop {
         return match call() {
             Ok(n) => Ok(Some(n)),

@@ -1,10 +1,10 @@
 //! Escaping and unescaping of URIs as nginx does it.
 
 /// Bytes to escape, one bit each.
-pub(super) type Set = [u32; 8];
+pub type Set = [u32; 8];
 
 /// For a path: what would end it or is not allowed in it.
-pub(super) const URI: &Set = &set(b" \"#%<>?\\^`{|}");
+pub const URI: &Set = &set(b" \"#%<>?\\^`{|}");
 /// For arguments: what separates them as well.
 pub(super) const ARGS: &Set = &set(b" \"#%&+;<>?\\^`{|}");
 /// For a request line: what would end it. What is not ASCII goes as it is.
@@ -17,7 +17,7 @@ pub(super) const REQUEST_LINE: &Set = &{
 pub(super) const CONTROL: &Set = &set(b"");
 
 /// Appends `text` with every byte of `set` as `%XX`.
-pub(super) fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
+pub fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
     out.reserve(text.len());
     for byte in text {
         if has(set, *byte) {
@@ -33,7 +33,7 @@ pub(super) fn append(text: &[u8], set: &Set, out: &mut Vec<u8>) {
 }
 
 /// As [`append`]; text that needs no escape is copied in one go.
-pub(super) fn append_mostly_plain(text: &[u8], set: &Set, out: &mut Vec<u8>) {
+pub fn append_mostly_plain(text: &[u8], set: &Set, out: &mut Vec<u8>) {
     if text.iter().any(|byte| has(set, *byte)) {
         append(text, set, out);
     } else {

@@ -5,6 +5,7 @@ use super::escape;
 use super::facts::Facts;
 use super::fields::{self, Separator};
 use super::map::{Found, Map};
+use super::root::How;
 use super::state::{Kept, State, VALUE_BYTES_MAX};
 use super::template::{Part, Template};
 use super::variable::{Prefix, Source, Variable, Variables};
@@ -208,6 +209,22 @@ impl Context<'_> {
         out.extend_from_slice(text);
         // nginx's request has a port of the upstream only once there is one.
         !(matches!(builtin, Builtin::ProxyHost | Builtin::ProxyPort) && text.is_empty())
+    }
+
+    /// Appends the path of the file that the URI is, and says how much of that the configuration
+    /// has decided; the rest came from the request and must not lead out. `None`: an `alias` has no
+    /// place for a URI that was rewritten, or the values have no room, for 500.
+    pub fn append_file(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+        let variables = self.variables;
+        let root = variables.roots.get(self.state.root)?;
+        if root.how != How::Root && !self.state.valid_location {
+            return None;
+        }
+        let start = out.len();
+        self.file(Builtin::DocumentRoot, out).then_some(())?;
+        let decided = if root.how == How::Whole { 0 } else { out.len() - start };
+        root.append_rest(&self.state.uri, out);
+        Some(decided)
     }
 
     fn file(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {

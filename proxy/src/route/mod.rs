@@ -46,7 +46,7 @@ pub mod builtin;
 mod clock;
 pub mod cookies;
 pub mod error_page;
-mod escape;
+pub mod escape;
 pub mod evaluate;
 pub mod facts;
 pub mod fields;

@@ -66,3 +66,45 @@ impl Root {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::facts::Facts;
+    use crate::route::state::State;
+    use crate::route::variable::Registry;
+
+    #[test]
+    fn a_file_says_how_much_of_it_the_configuration_has_decided() {
+        let mut registry = Registry::default();
+        let mut root = |path: &str, how| {
+            let path = Template::compile(path.as_bytes(), &mut registry).unwrap();
+            registry.root(Root { path, how, prefix: b"/etc/x/"[..].into() })
+        };
+        let (plain, relative) = (root("/srv", How::Root), root("$host", How::Root));
+        let (alias, whole) = (root("/img/", How::Alias(4)), root("/data/$uri", How::Whole));
+        let variables = registry.finish().unwrap();
+        let facts = Facts { host: b"a.test", ..Facts::default() };
+        for (root, valid_location, expected) in [
+            (plain, true, Some(("/srv/img../x", 4))),
+            (plain, false, Some(("/srv/img../x", 4))),
+            (relative, true, Some(("/etc/x/a.test/img../x", 13))),
+            // What `prepare` of the files then refuses.
+            (alias, true, Some(("/img/../x", 5))),
+            (whole, true, Some(("/data//img../x", 0))),
+            (alias, false, None),
+            (whole, false, None),
+            (99, true, None),
+        ] {
+            let mut state = State::default();
+            state.begin(&variables);
+            state.uri.extend_from_slice(b"/img../x");
+            (state.root, state.valid_location) = (root, valid_location);
+            let mut context = Context { variables: &variables, facts: &facts, state: &mut state };
+            let mut path = Vec::new();
+            let decided = context.append_file(&mut path);
+            let path = str::from_utf8(&path).unwrap();
+            assert_eq!(decided.map(|decided| (path, decided)), expected);
+        }
+    }
+}

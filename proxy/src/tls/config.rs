@@ -10,6 +10,7 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig};
 
+use super::ktls::Offload;
 use crate::config::Protocols;
 
 /// Secure defaults of rustls on aws-lc: TLS 1.2 and 1.3 with forward secrecy and AEAD only,
@@ -19,6 +20,7 @@ pub fn server(
     protocols: Protocols,
     resolver: Arc<dyn ResolvesServerCert>,
     ticketer: Arc<dyn ProducesTickets>,
+    offload: &Offload,
 ) -> Arc<ServerConfig> {
     let versions: &[&rustls::SupportedProtocolVersion] = match protocols {
         Protocols { tls12: true, tls13: false } => &[&rustls::version::TLS12],
@@ -36,6 +38,8 @@ pub fn server(
         .with_cert_resolver(Arc::new(NoteName(resolver)));
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     config.ignore_client_order = true;
+    // The kernel needs them when it does TLS; nobody else does.
+    config.enable_secret_extraction = offload.is_some();
     config.ticketer = ticketer;
     // Stateless tickets need no store, and a shared one would be a lock between workers.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

@@ -10,10 +10,12 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::config;
-use super::stream::{Input, Stream, Tls};
+use super::ktls;
+use super::stream::{Input, Layer, Stream, Tls};
 use crate::buf::Buf;
 use crate::fault::{Cause, Fault};
 use crate::io::receive::{Posted, is_cancelled, may_post};
@@ -72,23 +74,15 @@ impl Stream {
             return Ok(Some(Input::End));
         }
         let again = self.watch.stage() == Stage::KeepAlive && self.pace.get() == Pace::Busy;
-        let posted = self.posted.take().or_else(|| if again { self.post(plain) } else { None });
-        let arrived = match posted {
-            Some(posted) => Some(self.take_posted(posted, &gone).await?),
-            // More is there already, as a rule: two system calls saved for one that may be in vain.
-            None if self.pace.get() == Pace::Bulk => {
-                self.watch.interrupted()?;
-                None
-            }
-            None => {
-                let swept = self.watch.sweeps();
-                // An error of the readiness itself shows again, in words, at the receive that
-                // follows.
-                let _ = self.watch.wait_unless(pin!(self.socket.readable()), gone).await?;
-                let quick = self.watch.sweeps() == swept;
-                self.pace.set(if quick { Pace::Busy } else { Pace::Idle });
-                None
-            }
+        if again && self.posted.borrow().is_none() {
+            self.posted.replace(self.post(plain));
+        }
+        let posted = self.posted.borrow().is_some();
+        let arrived = if posted {
+            Some(self.take_posted(gone).await?)
+        } else {
+            self.await_readiness(gone).await?;
+            None
         };
         let Some(tls) = &self.tls else {
             return Ok(match self.arrive(plain, arrived)? {
@@ -104,36 +98,56 @@ impl Stream {
         Ok(input)
     }
 
+    async fn await_readiness(&self, gone: impl Fn() -> bool + Unpin) -> Result<(), Fault> {
+        if self.pace.get() == Pace::Bulk {
+            // More is there already, as a rule: two system calls saved for one that may be in vain.
+            return self.watch.interrupted();
+        }
+        let swept = self.watch.sweeps();
+        // An error of the readiness itself shows again, in words, at the receive that follows.
+        let _ = self.watch.wait_unless(pin!(self.socket.readable()), gone).await?;
+        let quick = self.watch.sweeps() == swept;
+        self.pace.set(if quick { Pace::Busy } else { Pace::Idle });
+        Ok(())
+    }
+
     /// Posts a receive, unless there is the beginning of a record or of a head which the new bytes
     /// must follow.
     fn post(&self, plain: &Buf) -> Option<Posted> {
         let empty = match &self.tls {
-            Some(tls) => tls.borrow().incoming.is_empty(),
+            // The ring's receive has no room for the type of a record that the kernel decrypts.
+            Some(tls) => {
+                let Tls { layer, incoming, .. } = &*tls.borrow();
+                matches!(layer, Layer::Session(_)) && incoming.is_empty()
+            }
             None => plain.is_empty(),
         };
         (empty && may_post())
             .then(|| self.poster.borrow_mut().post(&self.socket, Buf::for_record()))
     }
 
-    /// Waits for a posted receive; after a tick in vain it is taken back.
+    /// Waits for the posted receive; after a tick in vain it is taken back.
     async fn take_posted(
         &self,
-        mut posted: Posted,
         gone: impl Fn() -> bool + Unpin,
     ) -> Result<(io::Result<usize>, Buf), Fault> {
         let swept = self.watch.sweeps();
         let probing = self.watch.set_probing(true);
         let outcome = poll_fn(|context| {
-            let outcome = posted.poll(context);
+            let outcome = match &mut *self.posted.borrow_mut() {
+                Some(posted) => posted.poll(context),
+                None => Poll::Pending,
+            };
             if outcome.is_pending() && self.watch.sweeps().wrapping_sub(swept) > 1 {
                 self.pace.set(Pace::Idle);
                 self.poster.borrow_mut().cancel();
             }
             outcome
         });
-        let outcome = self.watch.wait_unless(pin!(outcome), gone).await;
+        let outcome = self.watch.wait_unless(pin!(outcome), gone).await?;
         self.watch.set_probing(probing);
-        outcome
+        self.posted.take();
+        Ok(outcome)
     }
 
     /// Receives behind what `into` holds, unless the ring has done it already.
@@ -190,6 +204,13 @@ impl Stream {
         arrived: Option<(io::Result<usize>, Buf)>,
     ) -> Result<(Option<Input>, bool), Fault> {
         let tls = &mut *tls.borrow_mut();
+        if let Layer::Kernel(kernel) = &mut tls.layer {
+            let input = kernel.receive(&self.socket, plain, Instant::now());
+            if self.pace.get() == Pace::Bulk {
+                self.pace.set(Pace::Busy);
+            }
+            return Ok((input.map_err(|cause| self.fault(cause))?, kernel.owes()));
+        }
         let before = plain.len();
         let input = match self.arrive(&mut tls.incoming, arrived)? {
             Arrival::Data => self.decrypt(tls, plain, before)?,
@@ -205,7 +226,8 @@ impl Stream {
         plain: &mut Buf,
         before: usize,
     ) -> Result<Option<Input>, Fault> {
-        let Tls { session, incoming, outgoing, ended } = tls;
+        let Tls { layer, incoming, outgoing, ended } = tls;
+        let Layer::Session(session) = layer else { return Err(self.fault(ktls::lost())) };
         if session.is_handshaking() && looks_like_http(incoming.data()) {
             return Err(self.fault(Cause::PlainOnTls));
         }
@@ -246,6 +268,7 @@ impl Stream {
             if self.watch.wait(pin!(self.socket.readable())).await.is_err() {
                 return;
             }
+            // What the kernel decrypts comes the same way, its control records as errors.
             match self.arrive(&mut bin, None) {
                 Ok(Arrival::Data) => thrown += bin.len() as u64,
                 Ok(Arrival::Nothing) => {}
@@ -255,8 +278,15 @@ impl Stream {
         }
     }
 
+    /// Lets go of what an exchange needs; a tunnel, idle as a rule, does without.
+    pub fn rest(&self) {
+        self.watch.set_probing(false);
+        self.poster.take();
+    }
+
     /// Lets an idle upstream connection listen: what comes next is its next answer, or its end.
     pub fn listen(&self) {
+        self.watch.set_probing(false);
         if self.pace.get() != Pace::Idle && self.posted.borrow().is_none() {
             self.posted.replace(self.post(&Buf::new()));
         }

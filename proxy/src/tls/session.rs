@@ -7,11 +7,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::server::UnbufferedServerConnection;
+use rustls::kernel::KernelConnection;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
-use rustls::{Error, ServerConfig};
+use rustls::{Error, ExtractedSecrets, ServerConfig, SupportedCipherSuite};
 
 use crate::buf::Buf;
 
@@ -27,6 +28,11 @@ pub struct Received {
 /// One connection's TLS state: about 3.5 KiB, no buffers.
 pub struct Session {
     rustls: UnbufferedServerConnection,
+    /// The configuration lets the keys out.
+    extractable: bool,
+    /// True exactly when nothing was received since data was last sent. After a KeyUpdate rustls
+    /// keeps its own, already encrypted, until data is sent, and does not say so.
+    answered: bool,
 }
 
 impl fmt::Debug for Session {
@@ -37,7 +43,9 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self { rustls: UnbufferedServerConnection::new(config)? })
+        let extractable = config.enable_secret_extraction;
+        let rustls = UnbufferedServerConnection::new(config)?;
+        Ok(Self { rustls, extractable, answered: false })
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -51,6 +59,22 @@ impl Session {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "-",
         }
+    }
+
+    pub fn suite(&self) -> Option<SupportedCipherSuite> {
+        self.rustls.negotiated_cipher_suite()
+    }
+
+    /// True when rustls owes the peer nothing and may give its keys away.
+    pub fn may_leave(&self) -> bool {
+        self.extractable && self.answered && !self.is_handshaking()
+    }
+
+    /// The keys, and what is needed to make the next ones.
+    pub fn into_kernel(
+        self,
+    ) -> Result<(ExtractedSecrets, KernelConnection<ServerConnectionData>), Error> {
+        self.rustls.dangerous_into_kernel_connection()
     }
 
     /// Processes `input`: plaintext is appended to `plain`, ciphertext to send to `out`.
@@ -97,6 +121,7 @@ impl Session {
                 }
             };
             consumed += discard;
+            self.answered = false;
             if !more {
                 return Ok(Received { consumed, end });
             }
@@ -122,6 +147,7 @@ impl Session {
                         Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),
                     };
                     out.filled(written);
+                    self.answered |= !plain.is_empty();
                     return Ok(());
                 }
                 // A key update of our own, or an answer to the peer's, goes first.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::config;
+use super::kernel::Kernel;
+use super::ktls;
 use super::read::Pace;
 use super::session::Session;
 use crate::buf::Buf;
@@ -27,7 +29,7 @@ pub struct Stream {
     pub watch: Watch,
     side: Side,
     /// Longest wait for the peer to take something.
-    send_limit: Duration,
+    pub(super) send_limit: Duration,
     pub(super) tls: Option<Box<RefCell<Tls>>>,
     pub(super) pace: Cell<Pace>,
     pub(super) poster: RefCell<Poster>,
@@ -39,11 +41,22 @@ pub struct Stream {
 /// has not taken.
 #[derive(Debug)]
 pub(super) struct Tls {
-    pub(super) session: Session,
+    pub(super) layer: Layer,
     pub(super) incoming: Buf,
     pub(super) outgoing: Buf,
     /// The peer has sent close_notify; rustls says so once.
     pub(super) ended: bool,
+}
+
+/// Who encrypts. It goes from the session to the kernel, never back: see [`Stream::hand_over`].
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "the largest is the usual one")]
+pub(super) enum Layer {
+    Session(Session),
+    /// `incoming` and `outgoing` are empty from here on.
+    Kernel(Kernel),
+    /// A hand-over failed half-way.
+    Lost,
 }
 
 /// What a read came to.
@@ -81,7 +94,8 @@ impl Stream {
     /// Begins TLS on a fresh connection.
     pub fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<(), Fault> {
         let session = Session::new(config).map_err(|error| self.fault(Cause::Tls(error)))?;
-        let tls = Tls { session, incoming: Buf::new(), outgoing: Buf::new(), ended: false };
+        let layer = Layer::Session(session);
+        let tls = Tls { layer, incoming: Buf::new(), outgoing: Buf::new(), ended: false };
         self.tls = Some(Box::new(RefCell::new(tls)));
         Ok(())
     }
@@ -105,9 +119,12 @@ impl Stream {
                 other => other?,
             };
             server_name = config::take_asked_name().or(server_name);
-            let done = !tls.borrow().session.is_handshaking();
-            if done {
-                let protocol = tls.borrow().session.protocol();
+            let protocol = match &tls.borrow().layer {
+                Layer::Session(session) if session.is_handshaking() => None,
+                Layer::Session(session) => Some(session.protocol()),
+                Layer::Kernel(_) | Layer::Lost => None,
+            };
+            if let Some(protocol) = protocol {
                 return Ok(Some(Handshake { server_name, protocol }));
             }
             match input {
@@ -139,11 +156,15 @@ impl Stream {
         Ok(())
     }
 
-    async fn write_left(&self, left: Option<&[u8]>) -> Result<(), Fault> {
-        match left {
-            Some(left) => self.write_plain(left).await,
-            None => self.flush().await,
+    async fn write_left(&self, mut left: Option<&[u8]>) -> Result<(), Fault> {
+        while let Some(data) = left {
+            if data.is_empty() {
+                return Ok(());
+            }
+            self.writable().await?;
+            left = self.try_write(data)?;
         }
+        self.flush().await
     }
 
     /// Encrypts and sends as far as the kernel takes it. `Some`: the part of `piece` that is not
@@ -153,12 +174,30 @@ impl Stream {
             return self.try_write_plain(piece).map(Some);
         };
         {
-            let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
-            session
-                .send(incoming.data_mut(), piece, outgoing)
-                .map_err(|error| self.fault(Cause::Tls(error)))?;
+            let Tls { layer, incoming, outgoing, .. } = &mut *tls.borrow_mut();
+            match layer {
+                Layer::Session(session) => session
+                    .send(incoming.data_mut(), piece, outgoing)
+                    .map_err(|error| self.fault(Cause::Tls(error)))?,
+                Layer::Kernel(kernel) => return self.try_write_kernel(kernel, piece).map(Some),
+                Layer::Lost => return Err(self.fault(ktls::lost())),
+            }
         }
         Ok(self.try_flush()?.then_some(&[]))
+    }
+
+    fn try_write_kernel<'d>(
+        &self,
+        kernel: &mut Kernel,
+        mut data: &'d [u8],
+    ) -> Result<&'d [u8], Fault> {
+        while !data.is_empty() {
+            match kernel.try_send(&self.socket, data).map_err(|cause| self.sending(cause))? {
+                Some(n) => data = &data[n..],
+                None => break,
+            }
+        }
+        Ok(data)
     }
 
     fn try_write_plain<'d>(&self, mut data: &'d [u8]) -> Result<&'d [u8], Fault> {
@@ -203,7 +242,10 @@ impl Stream {
     /// Sends what TLS has queued; true when all of it is gone.
     pub(super) fn try_flush(&self) -> Result<bool, Fault> {
         let Some(tls) = &self.tls else { return Ok(true) };
-        let outgoing = &mut tls.borrow_mut().outgoing;
+        let Tls { layer, outgoing, .. } = &mut *tls.borrow_mut();
+        if let Layer::Kernel(kernel) = layer {
+            return kernel.try_flush(&self.socket).map_err(|cause| self.sending(cause));
+        }
         while !outgoing.is_empty() {
             match self.socket.try_send(outgoing.data()).map_err(|error| self.send_fault(error))? {
                 Some(n) => outgoing.consume(n),
@@ -222,25 +264,32 @@ impl Stream {
 
     /// Ends our direction: close_notify where there is TLS, then the end of the stream.
     pub async fn finish(&self) -> Result<(), Fault> {
-        if let Some(tls) = &self.tls {
-            let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
-            session.send_close_notify(incoming.data_mut(), outgoing);
-        }
+        self.queue_close_notify();
         if !self.try_flush()? {
             Box::pin(self.flush()).await?;
+        }
+        if self.unsettled()? > 0 {
+            Box::pin(self.settle()).await?;
         }
         self.socket.shutdown_write();
         Ok(())
     }
 
+    fn queue_close_notify(&self) {
+        let Some(tls) = &self.tls else { return };
+        let Tls { layer, incoming, outgoing, .. } = &mut *tls.borrow_mut();
+        match layer {
+            Layer::Session(session) => session.send_close_notify(incoming.data_mut(), outgoing),
+            Layer::Kernel(kernel) => kernel.owe_close_notify(),
+            Layer::Lost => {}
+        }
+    }
+
     /// Ends the connection without waiting for anything: a word of farewell where it fits, then the
     /// end of the stream.
     pub fn abandon(&self) {
-        if let Some(tls) = &self.tls {
-            let Tls { session, incoming, outgoing, .. } = &mut *tls.borrow_mut();
-            session.send_close_notify(incoming.data_mut(), outgoing);
-            let _ = self.socket.try_send(outgoing.data());
-        }
+        self.queue_close_notify();
+        let _ = self.try_flush();
         self.socket.shutdown_write();
     }
 
@@ -255,7 +304,7 @@ impl Stream {
         self.socket.peer_closed()
     }
 
-    async fn writable(&self) -> Result<(), Fault> {
+    pub async fn writable(&self) -> Result<(), Fault> {
         let writable = pin!(self.socket.writable());
         match self.watch.stage() {
             // One deadline for the whole step, whichever direction it waits for.
@@ -273,7 +322,7 @@ impl Stream {
         }
     }
 
-    fn send_stage(&self) -> Stage {
+    pub(super) fn send_stage(&self) -> Stage {
         match self.side {
             Side::Upstream => Stage::SendRequest,
             Side::Client | Side::Sheen => Stage::SendAnswer,
@@ -281,7 +330,11 @@ impl Stream {
     }
 
     fn send_fault(&self, error: io::Error) -> Fault {
-        Fault { stage: self.send_stage(), side: self.side, cause: Cause::Io(error) }
+        self.sending(Cause::Io(error))
+    }
+
+    pub(super) fn sending(&self, cause: Cause) -> Fault {
+        Fault { stage: self.send_stage(), side: self.side, cause }
     }
 
     pub(super) fn fault(&self, cause: Cause) -> Fault {

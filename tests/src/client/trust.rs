@@ -7,7 +7,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CipherSuite, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
 };
 
@@ -18,6 +18,8 @@ pub struct Offer {
     pub alpn: Vec<&'static str>,
     pub sni: bool,
     pub groups: Vec<&'static dyn SupportedKxGroup>,
+    /// Ciphers; empty: all.
+    pub suites: Vec<CipherSuite>,
     /// Signatures the client can check; empty: all.
     pub schemes: Vec<SignatureScheme>,
     /// True exactly when any certificate will do.
@@ -33,6 +35,7 @@ impl Default for Offer {
             alpn: vec!["http/1.1"],
             sni: true,
             groups: aws_lc_rs::default_provider().kx_groups,
+            suites: Vec::new(),
             schemes: Vec::new(),
             trusting: false,
             resumption: false,
@@ -44,6 +47,9 @@ impl Offer {
     pub fn config(self) -> Arc<ClientConfig> {
         let mut provider = aws_lc_rs::default_provider();
         provider.kx_groups = self.groups;
+        if !self.suites.is_empty() {
+            provider.cipher_suites.retain(|suite| self.suites.contains(&suite.suite()));
+        }
         if !self.schemes.is_empty() && !self.schemes.contains(&SignatureScheme::RSA_PSS_SHA256) {
             provider.cipher_suites.retain(|suite| !format!("{suite:?}").contains("ECDHE_RSA"));
         } else if !self.schemes.is_empty() {

@@ -110,6 +110,11 @@ fn any_certificate_is_read_to_its_end() {
 }
 
 #[test]
+fn headers_of_balancers_have_one_end() {
+    replay("proxy_header", fuzz::proxy_header);
+}
+
+#[test]
 fn request_targets() {
     replay("uri", fuzz::uri);
 }
@@ -122,6 +127,11 @@ fn expressions() {
 #[test]
 fn templates() {
     replay("template", fuzz::template);
+}
+
+#[test]
+fn conditions_and_ranges() {
+    replay("conditional", fuzz::conditional);
 }
 
 const MUTATIONS: usize = 3_000;

@@ -20,21 +20,29 @@ mod websocket;
 
 mod deadlines;
 mod limits;
+mod pace;
 mod upstream;
 
 mod certificates;
 mod tls;
 mod tls_records;
 
+mod background;
 mod command_line;
+mod listeners;
 mod logs;
+mod nginx_flags;
+mod privileges;
 mod regression;
 mod rungs;
 mod signals;
+mod upgrade;
 
 mod nginx_conf;
 
 mod engine;
 mod engine_fields;
+mod file_sending;
+mod files;
 mod fuzz;
 mod tidy;

@@ -54,7 +54,7 @@ fn a_drain_closes_the_listeners_of_idle_workers_too() {
     let mut busy = sheen.client();
     busy.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n");
     wait::until("the request", || app.open() == 1);
-    sheen.signal(Signal::TERM);
+    sheen.signal(Signal::QUIT);
     for _ in 0..16 {
         wait::until("the end of listening", || TcpStream::connect(https).is_err());
     }

@@ -59,6 +59,7 @@ fn the_data_plane_holds_no_lock() {
         [
             "conn",
             "relay",
+            "files/",
             "redirect",
             "respond",
             "worker",
@@ -88,6 +89,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("tls", &["conn", "worker", "server", "relay", "upstream", "h1", "route"]),
     ("upstream", &["conn", "worker", "server", "route"]),
     ("relay", &["conn", "worker", "server"]),
+    ("files", &["io", "conn", "worker", "server", "upstream", "plan", "respond"]),
     ("redirect", &["conn", "worker", "server", "upstream"]),
     ("respond", &["conn", "worker", "server", "upstream"]),
     ("conn", &["worker", "server", "cli"]),

@@ -99,8 +99,12 @@ impl<'t> Lower<'t> {
         let Some(line) = lines.first() else { return (LogTarget::Stderr, Level::Error) };
         let level = match line.arg(1) {
             b"debug" => Level::Debug,
-            b"info" | b"notice" => Level::Info,
+            b"info" => Level::Info,
+            b"notice" => Level::Notice,
             b"warn" => Level::Warn,
+            b"crit" => Level::Crit,
+            b"alert" => Level::Alert,
+            b"emerg" => Level::Emerg,
             _ => Level::Error,
         };
         (self.target(line).unwrap_or(LogTarget::Stderr), level)

@@ -7,8 +7,8 @@ use super::super::address::{self, ListenAddress};
 use super::super::tree::{Directive, all};
 use super::Lower;
 use super::scope::Scope;
-use crate::config::Listen;
 use crate::config::address::resolve_by_system;
+use crate::config::{self, Listen, ListenOptions};
 use crate::route::names::{Added, Names};
 
 /// All servers, in their order.
@@ -46,7 +46,7 @@ impl<'t> Lower<'t> {
             let lines: Vec<_> = all(directive.block(), "listen").collect();
             if lines.is_empty() {
                 let address = (IpAddr::from(Ipv4Addr::UNSPECIFIED), 80).into();
-                servers.add(number, address, false, false);
+                servers.add(number, address, false, false, ListenOptions::default());
             }
             for line in lines {
                 self.listen(line, number, &mut servers);
@@ -57,12 +57,8 @@ impl<'t> Lower<'t> {
 
     fn listen(&mut self, line: &Directive, number: usize, servers: &mut Servers<'t>) {
         let Some(listen) = self.check(line, address::listen(line.args())) else { return };
-        if listen.proxy_protocol || listen.quic || listen.ipv6only == Some(false) {
-            self.problem(
-                line,
-                "\"proxy_protocol\", \"quic\" and \"ipv6only=off\" of \"listen\" are not \
-                 supported yet",
-            );
+        if listen.quic || listen.so_keepalive.is_some() {
+            self.problem(line, "\"quic\" and \"so_keepalive\" of \"listen\" are not supported yet");
         }
         if listen.http2 {
             self.note_http2(line);
@@ -84,10 +80,18 @@ impl<'t> Lower<'t> {
                 }
             },
         };
+        let default = ListenOptions::default();
+        let options = ListenOptions {
+            backlog: listen.backlog.unwrap_or(default.backlog),
+            ipv6only: listen.ipv6only.unwrap_or(default.ipv6only),
+            reuseport: listen.reuseport || default.reuseport,
+            proxy_protocol: listen.proxy_protocol,
+            ..default
+        };
         for port in listen.ports.clone() {
             for ip in &hosts {
                 let tls = listen.ssl || legacy_ssl;
-                servers.add(number, (*ip, port).into(), tls, listen.default_server);
+                servers.add(number, (*ip, port).into(), tls, listen.default_server, options);
             }
         }
     }
@@ -134,16 +138,27 @@ impl<'t> Lower<'t> {
 }
 
 impl Servers<'_> {
-    fn add(&mut self, number: usize, address: SocketAddr, tls: bool, default: bool) {
+    fn add(
+        &mut self,
+        number: usize,
+        address: SocketAddr,
+        tls: bool,
+        default: bool,
+        options: ListenOptions,
+    ) {
         let server = &mut self.all[number];
         if !server.addresses.contains(&address) {
             server.addresses.push(address);
         }
-        match self.listeners.iter_mut().find(|known| known.address == address) {
-            Some(known) => known.tls |= tls,
+        let key = config::ListenAddress::Tcp(address);
+        match self.listeners.iter_mut().find(|known| known.address == key) {
+            Some(known) => {
+                known.tls |= tls;
+                known.options.proxy_protocol |= options.proxy_protocol;
+            }
             None => {
                 let optional = address.is_ipv6() && address.ip().is_unspecified();
-                self.listeners.push(Listen { address, tls, optional });
+                self.listeners.push(Listen { address: key, tls, optional, options });
             }
         }
         server.tls |= tls;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::tree::Directive;
 use super::servers::{Server, Servers};
 use super::{Lower, neutral_site};
-use crate::config::{CertificateFiles, Protocols, Site};
+use crate::config::{CertificateFiles, ListenAddress, Protocols, Site};
 
 /// What TLS is made of.
 pub(super) struct Tls {
@@ -17,7 +17,10 @@ pub(super) struct Tls {
 impl<'t> Lower<'t> {
     pub(super) fn tls(&mut self, servers: &Servers<'t>) -> Tls {
         let secure = |address: &std::net::SocketAddr| {
-            servers.listeners.iter().any(|listen| listen.tls && listen.address == *address)
+            servers
+                .listeners
+                .iter()
+                .any(|listen| listen.tls && listen.address == ListenAddress::Tcp(*address))
         };
         let mut order: Vec<usize> = servers
             .all

@@ -1,0 +1,203 @@
+//! What a configuration needs before it can be served: its certificates, a way to wait for the
+//! kernel, the snapshot of the data plane, room for connections.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use certstore::{Resolver, Source, Store, development};
+use rustls::server::ProducesTickets;
+
+use crate::admission::Admission;
+use crate::config::{Config, Dialect, LogTarget, Problem, Rung, Runtime};
+use crate::context::Snapshot;
+use crate::io::runtime;
+use crate::life::{pidfile, privileges};
+use crate::limits::Limits;
+use crate::listeners::Active;
+use crate::redirect::Redirect;
+use crate::route::Routes;
+use crate::tls;
+use crate::tls::ktls::{self, Offload};
+
+/// What `-t` checks beyond the file itself: the certificates, the user, and whether logs and the pid
+/// file can be written. Returns warnings.
+pub fn check(config: &Config) -> Result<Vec<Problem>, Vec<Problem>> {
+    let said = |problem: certstore::Problem| Problem {
+        file: problem.file.display().to_string(),
+        line: None,
+        what: problem.what,
+        hint: problem.hint,
+        dialect: Dialect::Native,
+    };
+    let plain = |what: String| {
+        let (file, dialect) = (String::new(), Dialect::Native);
+        Problem { file, line: None, what, hint: None, dialect }
+    };
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    match user(config, &mut warnings) {
+        Ok(_) => {}
+        Err(words) => problems.push(plain(words)),
+    }
+    let mut warnings: Vec<Problem> = warnings.into_iter().map(plain).collect();
+    let logs = [config.log.access.as_ref(), Some(&config.log.error)].into_iter().flatten();
+    let logs = logs.filter_map(|target| match target {
+        LogTarget::File(path) => Some(path.as_path()),
+        LogTarget::Stdout | LogTarget::Stderr => None,
+    });
+    let files = config.process.pid.as_deref().into_iter().chain(logs);
+    problems.extend(files.filter_map(|path: &Path| pidfile::check(path).err()).map(plain));
+    let sources = sources(config, &mut Vec::new()).map_err(|problem| vec![problem]);
+    match sources.and_then(Store::open) {
+        Ok((_, report)) => warnings.extend(report.warnings.into_iter().map(said)),
+        Err(more) => problems.extend(more.into_iter().map(said)),
+    }
+    if problems.is_empty() { Ok(warnings) } else { Err(problems) }
+}
+
+/// Whom to become; `None` when nobody is named or we may not. Warnings have no level before them.
+///
+/// Errors: there is no such user.
+pub fn user(
+    config: &Config,
+    warnings: &mut Vec<String>,
+) -> Result<Option<privileges::Ids>, String> {
+    match &config.process.user {
+        None => Ok(None),
+        Some(user) if privileges::is_root() => privileges::look_up(user).map(Some),
+        Some(_) => {
+            warnings.push(
+                "the \"user\" directive makes sense only if the master process runs with \
+                 super-user privileges, ignored"
+                    .to_owned(),
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The files to watch; the development certificate for sites that name none.
+pub fn sources(
+    config: &Config,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Source>, certstore::Problem> {
+    if !config.listeners.iter().any(|listen| listen.tls) {
+        return Ok(Vec::new());
+    }
+    let mut sources = Vec::new();
+    let mut bare = Vec::new();
+    for (index, site) in config.sites.iter().enumerate() {
+        for files in &site.certificates {
+            sources.push(Source {
+                cert: files.cert.clone(),
+                key: files.key.clone(),
+                names: site.names.clone(),
+                default: index == 0,
+            });
+        }
+        if site.certificates.is_empty() {
+            bare.push(index);
+        }
+    }
+    if !bare.is_empty() {
+        let names: Vec<String> =
+            bare.iter().flat_map(|index| config.sites[*index].names.clone()).collect();
+        let default = bare[0] == 0;
+        sources.push(development_source(names, default, notes)?);
+    }
+    Ok(sources)
+}
+
+fn development_source(
+    names: Vec<String>,
+    default: bool,
+    notes: &mut Vec<String>,
+) -> Result<Source, certstore::Problem> {
+    let files = development::ensure(&development::state_dir(), &names)?;
+    notes.push(format!(
+        "the development certificate is signed by {}: browsers that trust it do not warn",
+        files.ca_cert.display()
+    ));
+    Ok(Source { cert: files.cert, key: files.key, names, default })
+}
+
+/// The configuration as the data plane has it.
+pub fn snapshot(
+    config: &Config,
+    store: &Arc<Store>,
+    ticketer: &Arc<dyn ProducesTickets>,
+    listeners: &[Active],
+    offload: Offload,
+) -> Snapshot {
+    let resolver = Arc::new(Resolver(store.clone()));
+    let https = || listeners.iter().filter(|l| l.listen.tls);
+    let ports = || https().filter_map(|l| l.address.tcp()).map(|address| address.port());
+    let https_port = ports().find(|port| *port == 443).or_else(|| ports().next()).unwrap_or(443);
+    Snapshot {
+        routes: Routes::new(&config.sites),
+        limits: config.limits.clone(),
+        tls: tls::config::server(config.protocols, resolver, ticketer.clone(), &offload),
+        offload,
+        redirect: Redirect::new(https_port),
+        trusted_proxies: config.trusted_proxies.clone(),
+        http: config.http.as_ref().map(|compiled| compiled.0.clone()),
+    }
+}
+
+/// What of this kernel is used: a way to wait for it, and its TLS. While we have our privileges: then
+/// the kernel loads its module for TLS.
+///
+/// Errors: what is asked for can't be had.
+pub fn kernel(config: &Config, notes: &mut Vec<String>) -> Result<(Rung, Offload), String> {
+    Ok((choose_rung(config.runtime, notes)?, offload(config, notes)?))
+}
+
+pub fn offload(config: &Config, notes: &mut Vec<String>) -> Result<Offload, String> {
+    ktls::decide(config.ktls, config.protocols, notes)
+}
+
+fn choose_rung(runtime: Runtime, notes: &mut Vec<String>) -> Result<Rung, String> {
+    match runtime {
+        Runtime::Exactly(rung) => match runtime::probe(rung) {
+            Ok(()) => Ok(rung),
+            Err(error) => Err(format!(
+                "runtime = \"{}\" can't be had here: {error}\n  \
+                 hint: runtime = \"auto\" takes the best that this kernel allows",
+                rung.word()
+            )),
+        },
+        Runtime::Auto => {
+            let (rung, refused) = runtime::best();
+            if rung == Rung::Epoll
+                && let Some((_, error)) = refused.last()
+            {
+                notes.push(format!(
+                    "io_uring is not available ({error}), using epoll; likely cause: a container \
+                     profile or sysctl kernel.io_uring_disabled forbids it"
+                ));
+            }
+            Ok(rung)
+        }
+    }
+}
+
+/// How many connections there may be.
+pub fn set_admission(admission: &Admission, limits: &Limits) {
+    // Two descriptors a connection, and some for listeners, logs, certificates and idle upstreams.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let room = files.unwrap_or(u64::from(u32::MAX)).saturating_sub(FILES_RESERVED).max(16) / 2;
+    let all = limits.connections_max.unwrap_or(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
+    let per_address = limits.connections_per_address_max.unwrap_or((all / 2).max(1));
+    admission.set_limits(all, per_address);
+}
+
+/// The soft limit is for programs that use select(2); we don't.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Where it can't be raised the lower one counts: see `set_admission`.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+const FILES_RESERVED: u64 = 512;
