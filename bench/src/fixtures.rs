@@ -130,6 +130,7 @@ pub fn snapshot() -> Snapshot {
         offload,
         redirect: Redirect::new(443),
         trusted_proxies: Vec::new(),
+        http: None,
     }
 }
 

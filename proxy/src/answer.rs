@@ -1,7 +1,7 @@
 //! The upstream's answer on its way to the client: read its head, write the client's, relay the
 //! body.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -17,10 +17,11 @@ use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing, OutgoingBody};
 use crate::h1::websocket::{self, Upgrade};
 use crate::io::splice::Pipe;
-use crate::limits::{INTERIM_ANSWERS_MAX, KTLS_BODY_BYTES_MIN};
+use crate::limits::{INTERIM_ANSWERS_MAX, KTLS_BODY_BYTES_MIN, Limits};
 use crate::plan::Terms;
 use crate::record::Record;
 use crate::relay::{Body, Half};
+use crate::serve::Ongoing;
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
 
@@ -29,6 +30,7 @@ use crate::tls::stream::{Input, Stream};
 pub struct Exchange<'a> {
     pub worker: &'a Worker,
     pub snapshot: &'a Snapshot,
+    pub limits: &'a Limits,
     pub client: &'a Stream,
     pub upstream: &'a Stream,
     pub terms: Terms,
@@ -36,6 +38,8 @@ pub struct Exchange<'a> {
     pub record: &'a Record,
     /// True while the request is still being sent: the time to answer begins after that.
     pub uploading: &'a Cell<bool>,
+    /// What the answer goes by, where nginx.conf says it.
+    pub ongoing: Option<&'a RefCell<Ongoing>>,
 }
 
 /// What both connections are good for after an answer.
@@ -43,6 +47,8 @@ pub struct Exchange<'a> {
 pub enum Outcome {
     /// Both were switched to WebSocket.
     Tunnel,
+    /// An error page is to take the place of an answer of this status.
+    Intercepted(u16),
     Whole {
         keep_client: bool,
         keep_upstream: bool,
@@ -60,6 +66,8 @@ struct Sent {
 #[derive(Debug)]
 enum Translated {
     Final(Sent),
+    /// Not passed on: see [`Outcome::Intercepted`].
+    Intercepted(u16),
     /// The new head, nothing for one that is not passed on.
     Interim {
         head: usize,
@@ -74,6 +82,7 @@ impl Exchange<'_> {
             let head_len = self.read_head(buf).await?;
             let mut sent = match self.translate(buf, head_len)? {
                 Translated::Final(sent) => sent,
+                Translated::Intercepted(status) => return Ok(Outcome::Intercepted(status)),
                 Translated::Interim { head } => {
                     interim += 1;
                     if interim > INTERIM_ANSWERS_MAX {
@@ -96,7 +105,7 @@ impl Exchange<'_> {
                 head: sent.head,
                 body: &mut sent.body,
                 stage: Stage::ReadAnswerBody,
-                limit: self.snapshot.limits.timeouts.upstream_answer,
+                limit: self.limits.timeouts.upstream_answer,
                 paused: self.uploading,
             };
             let result = self.pass(half).await;
@@ -199,11 +208,7 @@ impl Exchange<'_> {
 
     /// While the client uploads it is the client that is waited for, with deadlines of its own.
     fn answer_limit(&self) -> Duration {
-        if self.uploading.get() {
-            Duration::MAX
-        } else {
-            self.snapshot.limits.timeouts.upstream_answer
-        }
+        if self.uploading.get() { Duration::MAX } else { self.limits.timeouts.upstream_answer }
     }
 
     /// Puts the client's head in the place of the upstream's.
@@ -225,6 +230,9 @@ impl Exchange<'_> {
                 rewrite::interim(scratch, &head, raw);
                 Translated::Interim { head: scratch.len() }
             }
+            status if self.ongoing.is_some_and(|ongoing| ongoing.borrow().intercepts(status)) => {
+                return Ok(Translated::Intercepted(status));
+            }
             _ => Translated::Final(self.finish(&head, raw, scratch)?),
         };
         if let Translated::Final(_) = translated {
@@ -242,7 +250,7 @@ impl Exchange<'_> {
             hsts: self.hsts(),
             body: OutgoingBody::Tunnel,
         };
-        rewrite::answer(out, head, raw, &outgoing);
+        self.write_head(out, head, raw, &outgoing);
         let body = Body::of_answer(Length::None, true);
         Sent { head: out.len(), body, outcome: Outcome::Tunnel }
     }
@@ -269,7 +277,7 @@ impl Exchange<'_> {
             };
         let outgoing =
             Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts(), body };
-        rewrite::answer(out, head, raw, &outgoing);
+        self.write_head(out, head, raw, &outgoing);
         let body = Body::of_answer(length, version == Version::Http11);
         let outcome = Outcome::Whole { keep_client, keep_upstream };
         Ok(Sent { head: out.len(), body, outcome })
@@ -277,8 +285,26 @@ impl Exchange<'_> {
 
     /// `None` on plain HTTP; else the whole line, empty where it is off.
     fn hsts(&self) -> Option<&[u8]> {
+        if self.ongoing.is_some() {
+            return Some(b"");
+        }
         let site = self.snapshot.routes.site(self.terms.site);
         self.client.is_tls().then_some(&*site.hsts)
+    }
+
+    fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        head: &AnswerHead<'_, '_>,
+        raw: &[u8],
+        outgoing: &Outgoing<'_>,
+    ) {
+        let Some(ongoing) = self.ongoing else {
+            return rewrite::answer(out, head, raw, outgoing);
+        };
+        let address = self.record.upstream.borrow().as_ref().map(ToString::to_string);
+        let address = address.unwrap_or_default();
+        ongoing.borrow_mut().write_answer(out, head, outgoing, &address);
     }
 
     fn refused(&self, refusal: Refusal) -> Fault {

@@ -30,17 +30,20 @@ use crate::h1::head::{Search, leading_empty_lines};
 use crate::h1::websocket::Upgrade;
 use crate::io::runtime;
 use crate::io::socket::Socket;
-use crate::limits::{DRAIN_GRACE, LINGER};
+use crate::limits::DRAIN_GRACE;
 use crate::peer::Peer;
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
-use crate::record::{Identity, Record, log_access, log_fault};
+use crate::record::{Identity, Record, log_access};
 use crate::redirect::Location;
 use crate::relay::Half;
 use crate::respond;
-use crate::stage::{Interrupt, Stage};
+use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
 use crate::tunnel::{self, Tunnel};
 use crate::upstream;
+
+mod ending;
+mod http;
 
 /// A client's connection and what it has agreed on.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ enum Next {
     Request,
     Close,
     Tunnel(Box<Stream>, Buf),
+    /// An error page is to take the place of the app's answer of this status.
+    Intercepted(u16),
 }
 
 impl Connection {
@@ -95,6 +100,8 @@ impl Connection {
         let identity = Identity {
             number,
             address: peer.to_string().into(),
+            port: peer.port(),
+            local: OnceCell::new(),
             trusted: Cell::new(false),
             handshake: OnceCell::new(),
         };
@@ -134,7 +141,10 @@ impl Connection {
                 Arrival::Head(head_len) => head_len,
                 Arrival::Closed(closed) => return Ok(End::Closed(closed)),
             };
-            let next = self.exchange(head_len).await?;
+            let next = match self.snapshot.http.clone() {
+                None => self.exchange(head_len).await?,
+                Some(http) => Box::pin(self.exchange_http(http, head_len)).await?,
+            };
             if let Next::Tunnel(upstream, from_upstream) = next {
                 return Ok(End::Tunnel(upstream, from_upstream));
             }
@@ -222,7 +232,7 @@ impl Connection {
     async fn exchange(&mut self, head_len: usize) -> Result<Next, Fault> {
         let Plan { terms, deed } = self.plan(head_len)?;
         let (status, fields): (u16, Vec<u8>) = match deed {
-            Deed::Forward(forward) => return self.forward(terms, forward).await,
+            Deed::Forward(mut forward) => return self.forward(terms, &mut forward).await,
             Deed::Redirect { host, target, permanent } => {
                 let site = self.snapshot.routes.site(terms.site);
                 let head = &self.input.data()[..head_len];
@@ -292,12 +302,12 @@ impl Connection {
 
     /// Proxies: on a pooled connection where there is one, and once more on a new one when that was
     /// dead.
-    async fn forward(&mut self, terms: Terms, mut forward: Forward) -> Result<Next, Fault> {
+    async fn forward(&mut self, terms: Terms, forward: &mut Forward) -> Result<Next, Fault> {
         let mut pooled = forward.upgrade == Upgrade::None;
         loop {
-            let (upstream, address, reused) = self.connect(&forward, pooled).await?;
+            let (upstream, address, reused) = self.connect(forward, pooled).await?;
             let mut from_upstream = Buf::new();
-            let result = self.relay(&upstream, terms, &mut forward, &mut from_upstream).await;
+            let result = self.relay(&upstream, terms, forward, &mut from_upstream).await;
             let outcome = match result {
                 Err(fault)
                     if reused
@@ -313,6 +323,7 @@ impl Connection {
             };
             return Ok(match outcome {
                 Outcome::Tunnel => Next::Tunnel(Box::new(upstream), from_upstream),
+                Outcome::Intercepted(status) => Next::Intercepted(status),
                 Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
                         let now_ms = self.worker.registry.now_ms();
@@ -336,7 +347,7 @@ impl Connection {
             Some((stream, address)) => (stream, address, true),
             None => {
                 self.record.upstream.replace(addresses.first().cloned());
-                let timeouts = &self.snapshot.limits.timeouts;
+                let timeouts = &forward.limits(&self.snapshot).timeouts;
                 let watch = self.worker.registry.watch();
                 let (connect, send) = (timeouts.upstream_connect, timeouts.send);
                 let (stream, address) =
@@ -357,16 +368,29 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let limits = &snapshot.limits;
-        let upgrade = forward.upgrade;
+        let Forward { upgrade, ongoing, limits, body, .. } = forward;
+        let (upgrade, ongoing) = (*upgrade, ongoing.as_deref());
+        let limits = limits.as_deref().unwrap_or(&snapshot.limits);
         let uploading = &Cell::new(false);
-        let exchange =
-            Exchange { worker, snapshot, client, upstream, terms, upgrade, record, uploading };
-        if forward.body.is_done() {
+        let exchange = Exchange {
+            worker,
+            snapshot,
+            limits,
+            client,
+            upstream,
+            terms,
+            upgrade,
+            record,
+            uploading,
+            ongoing,
+        };
+        if body.is_done() {
             // The head stays in the buffer until the answer is there: it may have to be sent again.
             upstream.write(&input.data()[..forward.head]).await?;
             let outcome = exchange.answer(from_upstream).await?;
-            input.consume(forward.head);
+            if !matches!(outcome, Outcome::Intercepted(_)) {
+                input.consume(forward.head);
+            }
             return Ok(outcome);
         }
         if forward.expects_continue && input.len() == forward.head {
@@ -377,7 +401,7 @@ impl Connection {
             to: upstream,
             buf: input,
             head: forward.head,
-            body: &mut forward.body,
+            body,
             stage: Stage::ReadRequestBody,
             limit: limits.timeouts.request_body,
             paused: &Cell::new(false),
@@ -393,7 +417,7 @@ impl Connection {
 
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
         let Self { worker, snapshot, identity, client, input, mut record, permit, live, .. } = self;
-        record.request.shrink();
+        record.shrink();
         upstream.rest();
         client.rest();
         let tunnel = Tunnel {
@@ -409,78 +433,6 @@ impl Connection {
             live,
         };
         runtime::spawn(tunnel::run(Box::new(tunnel)));
-    }
-
-    /// An ordinary end: what we still have to say is said, and what the client still sends is not
-    /// answered with a reset.
-    async fn close(self, closed: Closed) {
-        self.client.watch.enter(Stage::Linger, LINGER);
-        if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
-            self.client.linger().await;
-        }
-    }
-
-    /// The end of a connection on which something went wrong: an answer if one can be given, and
-    /// the log.
-    async fn fail(mut self, fault: Fault) {
-        let worker = self.worker.clone();
-        if fault.stage == Stage::ReadRequestHead && !self.record.has_request() {
-            let seen = self.input.data();
-            let line = seen.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
-            self.record.request.set(line, b"", b"", b"");
-        }
-        log_fault(&worker, &self.identity, &self.record, &fault);
-        let answering = self.record.answering.get();
-        if !answering {
-            self.record.status.set(fault.log_status());
-        }
-        let status = fault.status().filter(|_| !answering);
-        if let Some(status) = status {
-            let mut out = Vec::new();
-            self.record.sent.set(self.error_page(&fault, status, &mut out));
-            self.client.watch.enter(Stage::Linger, LINGER);
-            // A client that does not take it has been logged already.
-            let sent = match fault.cause {
-                Cause::PlainOnTls => self.client.write_past_tls(&out).await,
-                _ => self.client.write(&out).await,
-            };
-            if self.record.has_request() {
-                log_access(&worker, &self.identity, &self.record);
-            }
-            if sent.is_ok() && self.client.finish().await.is_ok() {
-                self.client.linger().await;
-            }
-            return;
-        }
-        if self.record.has_request() {
-            log_access(&worker, &self.identity, &self.record);
-        }
-        match fault.cause {
-            Cause::Interrupted(Interrupt::Cut | Interrupt::Drain) => self.client.abandon(),
-            _ if answering && !self.client.is_tls() => self.client.reset_on_close(),
-            _ => {}
-        }
-    }
-
-    fn error_page(&self, fault: &Fault, status: u16, out: &mut Vec<u8>) -> u64 {
-        if matches!(fault.cause, Cause::PlainOnTls) {
-            respond::write_plain_on_tls(out);
-            return 0;
-        }
-        let server_name = self.identity.handshake.get().and_then(|h| h.server_name.as_deref());
-        let fields: &[u8] = match status {
-            405 => b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
-            426 => b"Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-            _ => b"",
-        };
-        let answer = respond::Answer {
-            status,
-            fields,
-            hsts: self.hsts(self.snapshot.routes.index(server_name.unwrap_or_default())),
-            keep_alive: false,
-            to_head: self.record.request.line().starts_with(b"HEAD "),
-        };
-        respond::write(out, &answer)
     }
 
     /// The site's HSTS line; never over plain HTTP (RFC 6797 section 7.2).

@@ -15,6 +15,8 @@ use crate::limits::Limits;
 use crate::log;
 use crate::redirect::Redirect;
 use crate::route::Routes;
+use crate::route::http::Http;
+use crate::route::state::State;
 use crate::stage::Registry;
 use crate::tls::ktls::Offload;
 use crate::upstream::pool::Pool;
@@ -38,6 +40,8 @@ pub struct Snapshot {
     pub offload: Offload,
     pub redirect: Redirect,
     pub trusted_proxies: Vec<IpNet>,
+    /// Servers as nginx.conf has them, in the place of `routes`.
+    pub http: Option<Arc<Http>>,
 }
 
 /// A worker, as its connections see it.
@@ -49,6 +53,8 @@ pub struct Worker {
     pub log: log::Sink,
     /// Where heads are written before they go in front of their body; used between two waits.
     pub scratch: RefCell<Vec<u8>>,
+    /// What requests have used and others can use again.
+    pub states: RefCell<Vec<Box<State>>>,
     pub phase: Cell<Phase>,
     live: Cell<usize>,
 }
@@ -68,6 +74,7 @@ impl Worker {
             pool: Pool::default(),
             log: log::Sink::new(log),
             scratch: RefCell::new(Vec::new()),
+            states: RefCell::new(Vec::new()),
             phase: Cell::new(Phase::Running),
             live: Cell::new(0),
             shared,
@@ -76,6 +83,14 @@ impl Worker {
 
     pub fn is_draining(&self) -> bool {
         self.phase.get() != Phase::Running
+    }
+
+    /// Keeps what a request has used for another one.
+    pub fn give_back(&self, state: Box<State>) {
+        let mut states = self.states.borrow_mut();
+        if states.len() < SPARE_STATES_MAX {
+            states.push(state);
+        }
     }
 
     /// Connections and listeners that have not ended.
@@ -100,3 +115,6 @@ impl Drop for Live {
         self.0.live.set(self.0.live.get() - 1);
     }
 }
+
+/// Requests of one worker that are under way at once, most of the time.
+const SPARE_STATES_MAX: usize = 64;

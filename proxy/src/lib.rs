@@ -29,6 +29,7 @@ pub mod redirect;
 pub mod relay;
 pub mod respond;
 pub mod route;
+pub mod serve;
 pub mod tls;
 pub mod tunnel;
 pub mod upstream;

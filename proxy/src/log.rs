@@ -101,7 +101,8 @@ pub struct Handle {
 
 #[derive(Debug)]
 enum Message {
-    Access(Vec<u8>),
+    /// Lines for the access log of that number.
+    Access(usize, Vec<u8>),
     Error(String),
     Replace(Box<Files>),
     Stop(SyncSender<()>),
@@ -144,7 +145,7 @@ impl Log {
 impl Prepared {
     /// The files among the logs.
     pub fn files(&self) -> impl Iterator<Item = &File> {
-        [&self.0.access, &self.0.error].into_iter().filter_map(|output| match output {
+        self.0.access.iter().chain([&self.0.error]).filter_map(|output| match output {
             Output::File(file) => Some(file),
             Output::None | Output::Stdout | Output::Stderr => None,
         })
@@ -182,12 +183,13 @@ impl Handle {
 #[derive(Debug)]
 pub struct Sink {
     handle: RefCell<Handle>,
-    lines: RefCell<Vec<u8>>,
+    /// By the number of the access log.
+    lines: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Sink {
     pub fn new(handle: Handle) -> Self {
-        Self { handle: RefCell::new(handle), lines: RefCell::new(Vec::new()) }
+        Self { handle: RefCell::new(handle), lines: RefCell::new(vec![Vec::new()]) }
     }
 
     pub fn replace(&self, handle: Handle) {
@@ -198,13 +200,28 @@ impl Sink {
         let Some(format) = self.handle.borrow().format else {
             return;
         };
-        let mut lines = self.lines.borrow_mut();
+        let lines = &mut self.lines.borrow_mut()[0];
         match format {
-            AccessFormat::Combined => combined(&mut lines, access),
-            AccessFormat::Json => json(&mut lines, access),
+            AccessFormat::Combined => combined(lines, access),
+            AccessFormat::Json => json(lines, access),
         }
-        if lines.len() >= BLOCK_BYTES {
-            self.handle.borrow().push(Message::Access(std::mem::take(&mut lines)));
+        self.hand_over(0, lines, BLOCK_BYTES);
+    }
+
+    /// A line of another's making in the access log of that number.
+    pub fn line(&self, number: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let all = &mut *self.lines.borrow_mut();
+        if all.len() <= number {
+            all.resize_with(number + 1, Vec::new);
+        }
+        write(&mut all[number]);
+        all[number].push(b'\n');
+        self.hand_over(number, &mut all[number], BLOCK_BYTES);
+    }
+
+    fn hand_over(&self, number: usize, lines: &mut Vec<u8>, least: usize) {
+        if lines.len() >= least {
+            self.handle.borrow().push(Message::Access(number, std::mem::take(lines)));
         }
     }
 
@@ -214,9 +231,8 @@ impl Sink {
 
     /// Hands over what has been collected; called at every tick.
     pub fn flush(&self) {
-        let mut lines = self.lines.borrow_mut();
-        if !lines.is_empty() {
-            self.handle.borrow().push(Message::Access(std::mem::take(&mut lines)));
+        for (number, lines) in self.lines.borrow_mut().iter_mut().enumerate() {
+            self.hand_over(number, lines, 1);
         }
     }
 }
@@ -348,6 +364,21 @@ impl Clock {
     }
 }
 
+/// How far local time is east of Greenwich.
+pub fn local_offset_s() -> i32 {
+    thread_local! {
+        static KNOWN: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
+    }
+    let quarter = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 900;
+    let (known, offset) = KNOWN.get();
+    if known == quarter {
+        return offset;
+    }
+    let offset = Timestamp::now().to_zoned(TimeZone::system()).offset().seconds();
+    KNOWN.set((quarter, offset));
+    offset
+}
+
 fn error_time() -> impl fmt::Display {
     Timestamp::now().to_zoned(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string()
 }
@@ -357,7 +388,7 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
     let mut complained = Instant::now();
     while let Ok(message) = messages.recv() {
         match message {
-            Message::Access(lines) => files.access(&lines),
+            Message::Access(number, lines) => files.access(number, &lines),
             Message::Error(line) => files.error(line.as_bytes()),
             Message::Replace(new) => files = *new,
             Message::Stop(done) => {
@@ -380,7 +411,8 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
 #[derive(Debug)]
 struct Files {
     config: LogConfig,
-    access: Output,
+    /// By their numbers.
+    access: Vec<Output>,
     error: Output,
 }
 
@@ -394,15 +426,19 @@ enum Output {
 
 impl Files {
     fn open(config: &LogConfig) -> io::Result<Self> {
-        let access = match &config.access {
-            None => Output::None,
-            Some(target) => Output::open(target)?,
-        };
+        let first = config.access.as_ref().map_or(Ok(Output::None), Output::open)?;
+        let mut access = vec![first];
+        for target in &config.others {
+            access.push(Output::open(target)?);
+        }
         Ok(Self { access, error: Output::open(&config.error)?, config: config.clone() })
     }
 
-    fn access(&mut self, lines: &[u8]) {
-        self.access.write(lines);
+    fn access(&mut self, number: usize, lines: &[u8]) {
+        // Between two configurations a number may be gone.
+        if let Some(output) = self.access.get_mut(number) {
+            output.write(lines);
+        }
     }
 
     fn error(&mut self, line: &[u8]) {

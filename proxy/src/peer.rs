@@ -11,6 +11,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// 0 where there is none.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp(address) => address.port(),
+            Self::Unix => 0,
+        }
+    }
+
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip()),

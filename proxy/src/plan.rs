@@ -3,6 +3,7 @@
 //! Order: syntax, target, framing, site, then redirect or location; at the end the head that the
 //! app gets stands in front of the body in the same buffer.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,9 +18,11 @@ use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Forwarded, Incoming, Path};
 use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
+use crate::limits::Limits;
 use crate::log;
 use crate::relay::Body;
 use crate::route::{Found, Location, Site, path};
+use crate::serve::Ongoing;
 
 /// What a request asks of its connection, whatever becomes of it.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +69,16 @@ pub struct Forward {
     /// May be sent again when a pooled connection turns out dead (RFC 9110 section 9.2.2).
     pub repeatable: bool,
     pub expects_continue: bool,
+    /// Those of its location, where it has its own.
+    pub limits: Option<Arc<Limits>>,
+    /// What its answer goes by, where nginx.conf says it.
+    pub ongoing: Option<Box<RefCell<Ongoing>>>,
+}
+
+impl Forward {
+    pub fn limits<'a>(&'a self, snapshot: &'a Snapshot) -> &'a Limits {
+        self.limits.as_deref().unwrap_or(&snapshot.limits)
+    }
 }
 
 /// What is known of the connection a request came on.
@@ -164,6 +177,8 @@ fn forward(
         expects_continue: head.version == Version::Http11
             && *length != Length::None
             && head.fields.lists(Name::Expect, b"100-continue"),
+        limits: None,
+        ongoing: None,
     })
 }
 
@@ -240,7 +255,7 @@ fn add_slash(target: &Target<'_>) -> Vec<u8> {
 }
 
 /// RFC 9112 section 9.3.
-fn wants_keep_alive(head: &RequestHead<'_, '_>) -> bool {
+pub fn wants_keep_alive(head: &RequestHead<'_, '_>) -> bool {
     match head.version {
         Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
         Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),

@@ -140,6 +140,7 @@ pub fn snapshot(
         offload,
         redirect: Redirect::new(https_port),
         trusted_proxies: config.trusted_proxies.clone(),
+        http: config.http.as_ref().map(|compiled| compiled.0.clone()),
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the logs say of a client and of each exchange: collected while it runs, written at its end.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::UpstreamAddress;
 use crate::context::Worker;
 use crate::fault::Fault;
 use crate::log::{self, Access};
+use crate::serve::Ongoing;
 use crate::tls::stream::Handshake;
 
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Record {
     pub sent: Cell<u64>,
     /// True exactly when the client may have bytes of an answer: no other can be given.
     pub answering: Cell<bool>,
+    /// What its log lines go by, where nginx.conf says it.
+    pub ongoing: RefCell<Option<Box<Ongoing>>>,
     pub upstream: RefCell<Option<UpstreamAddress>>,
     /// True exactly when the kernel moved the answer's body, TLS and all.
     pub by_kernel: Cell<bool>,
@@ -32,6 +36,7 @@ impl Default for Record {
             status: Cell::new(0),
             sent: Cell::new(0),
             answering: Cell::new(false),
+            ongoing: RefCell::new(None),
             upstream: RefCell::new(None),
             by_kernel: Cell::new(false),
         }
@@ -46,8 +51,17 @@ impl Record {
         self.status.set(0);
         self.sent.set(0);
         self.answering.set(false);
+        self.ongoing.replace(None);
         self.upstream.replace(None);
         self.by_kernel.set(false);
+    }
+
+    /// For an exchange that goes on for long.
+    pub fn shrink(&mut self) {
+        self.request.shrink();
+        if let Some(ongoing) = self.ongoing.get_mut() {
+            ongoing.shrink();
+        }
     }
 
     /// True when a request has begun, so that there is something to log.
@@ -61,12 +75,20 @@ impl Record {
 pub struct Identity {
     pub number: u64,
     pub address: Box<str>,
+    /// Of the client.
+    pub port: u16,
+    /// Where it came to; asked for by whoever needs it.
+    pub local: OnceCell<SocketAddr>,
     pub trusted: Cell<bool>,
     pub handshake: OnceCell<Handshake>,
 }
 
 /// The access line of an exchange.
 pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
+    if let Some(mut ongoing) = record.ongoing.take() {
+        ongoing.log(worker, record);
+        return worker.give_back(ongoing.into_state());
+    }
     worker.log.access(&Access {
         client: &identity.address,
         request: &record.request,

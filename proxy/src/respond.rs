@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use crate::h1::framing::is_bodyless;
+
 /// A status with its page.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
@@ -39,6 +41,30 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
     page.len() as u64
 }
 
+/// Writes head and a text of the configuration's.
+pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u8]) -> u64 {
+    let status = answer.status;
+    let line = format!("HTTP/1.1 {status} {}\r\nServer: sheen\r\n", reason(status));
+    out.extend_from_slice(line.as_bytes());
+    // RFC 9110 section 8.6.
+    let bodyless = is_bodyless(status);
+    if !bodyless {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(kind);
+        out.extend_from_slice(format!("\r\nContent-Length: {}\r\n", text.len()).as_bytes());
+    }
+    out.extend_from_slice(answer.fields);
+    if !answer.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if answer.to_head || bodyless {
+        return 0;
+    }
+    out.extend_from_slice(text);
+    text.len() as u64
+}
+
 /// The answer to an ACME challenge.
 pub fn challenge(content: &[u8], keep_alive: bool, to_head: bool) -> Vec<u8> {
     let connection = if keep_alive { "" } else { "Connection: close\r\n" };
@@ -66,31 +92,52 @@ pub fn write_plain_on_tls(out: &mut Vec<u8>) {
 /// RFC 9110 section 15.
 pub fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
         301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         421 => "Misdirected Request",
+        422 => "Unprocessable Content",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        _ => "Internal Server Error",
+        500 => "Internal Server Error",
+        _ => "Unknown",
     }
 }
 
 /// For the user, and for whoever runs the app.
 fn words(status: u16) -> (&'static str, &'static str) {
     match status {
-        301 | 308 => ("This page has moved", "Your browser should take you there."),
+        301..=303 | 307 | 308 => ("This page has moved", "Your browser should take you there."),
         404 => ("Nothing is here", "No app is configured for this address."),
         405 => ("This method is not allowed", "The proxy does not take CONNECT or TRACE requests."),
         408 => (

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod fuzz;
 pub mod message;
 pub mod nginx;
+pub mod nginx_conf;
 pub mod pki;
 pub mod tidy;
 pub mod upstream;

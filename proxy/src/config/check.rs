@@ -42,6 +42,7 @@ pub(crate) fn check(root: &Node, mut checker: Checker) -> Result<Loaded, Vec<Pro
         log,
         limits,
         sites,
+        http: None,
     };
     Ok(Loaded { config, warnings: checker.warnings })
 }

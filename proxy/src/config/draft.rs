@@ -107,6 +107,7 @@ impl Draft {
             ktls: Ktls::Off,
             log: LogConfig {
                 access: Some(LogTarget::Stdout),
+                others: Vec::new(),
                 format: AccessFormat::Combined,
                 error: LogTarget::Stderr,
                 level: Level::Info,

@@ -57,19 +57,11 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
-/// A file in nginx's language is checked as such; it is not run yet.
 fn nginx(source: &Source) -> Result<Loaded, Vec<Problem>> {
     let conf_prefix = source.file.parent().unwrap_or(Path::new("/")).to_owned();
     let prefix = source.prefix.clone().unwrap_or_else(|| conf_prefix.clone());
     let globals = source.globals.iter().cloned().collect();
-    nginx::read(&source.file, &nginx::Options { prefix, conf_prefix, globals })?;
-    Err(vec![Problem {
-        file: source.file.display().to_string(),
-        line: None,
-        what: "is right, but this sheen does not run an nginx.conf".to_owned(),
-        hint: Some("write a sheen.toml: proxy/example.toml has every key".to_owned()),
-        dialect: Dialect::Native,
-    }])
+    nginx::lower::load(&source.file, &nginx::Options { prefix, conf_prefix, globals })
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

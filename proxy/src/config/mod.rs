@@ -6,10 +6,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::limits::Limits;
+use crate::route::http::Http;
 
 pub use self::dialect::{Dialect, dialect};
 pub use self::listen::{Keepalive, Listen, ListenAddress, ListenOptions};
@@ -54,7 +56,22 @@ pub struct Config {
     pub limits: Limits,
     /// At least one; the first answers for names no other site has.
     pub sites: Vec<Site>,
+    /// Servers as nginx.conf has them, in the place of `sites`, which then hold the certificates
+    /// alone.
+    pub http: Option<Compiled>,
 }
+
+/// What nginx.conf says of requests, compiled; the same when it is the same reading of a file.
+#[derive(Debug, Clone)]
+pub struct Compiled(pub Arc<Http>);
+
+impl PartialEq for Compiled {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Compiled {}
 
 /// Which driver the workers run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,6 +223,8 @@ impl fmt::Display for UpstreamAddress {
 pub struct LogConfig {
     /// `None`: no access log.
     pub access: Option<LogTarget>,
+    /// Further ones, numbered from 1.
+    pub others: Vec<LogTarget>,
     pub format: AccessFormat,
     pub error: LogTarget,
     pub level: Level,

@@ -134,6 +134,7 @@ fn every_key_reaches_the_config() {
         log,
         LogConfig {
             access: Some(LogTarget::File(PathBuf::from("/etc/sheen/log/a"))),
+            others: Vec::new(),
             format: AccessFormat::Json,
             error: LogTarget::Stdout,
             level: Level::Debug,

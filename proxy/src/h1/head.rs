@@ -69,6 +69,10 @@ impl<'t, 'b> Fields<'t, 'b> {
         self.names.iter().copied().zip(self.fields)
     }
 
+    pub fn list(&self) -> &'t [Header<'b>] {
+        self.fields
+    }
+
     /// The values of every field of that name.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
         self.iter().filter(move |(n, _)| *n == name).map(|(_, field)| field.value)

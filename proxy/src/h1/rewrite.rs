@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use httparse::Header;
+
 use super::framing::{self, Length};
 use super::head::{AnswerHead, Fields, RequestHead, Version, tokens};
 use super::name::Name;
@@ -160,6 +162,19 @@ pub enum OutgoingBody {
     Tunnel,
 }
 
+impl Outgoing<'_> {
+    /// Whether fields of that name pass, as far as framing and HSTS go.
+    fn passes(&self, name: Name) -> bool {
+        match name {
+            Name::ContentLength => self.body == OutgoingBody::Described,
+            Name::StrictTransportSecurity => self.hsts.is_some_and(<[u8]>::is_empty),
+            // Names what follows a chunked body; without chunks nothing does.
+            Name::Trailer => self.body == OutgoingBody::Chunked,
+            _ => true,
+        }
+    }
+}
+
 impl OutgoingBody {
     /// How a body of `length` goes to a client of `version`.
     pub fn of(length: Length, status: u16, to_head: bool, version: Version) -> Self {
@@ -179,19 +194,38 @@ impl OutgoingBody {
 
 /// Writes the head of an answer for the client.
 pub fn answer(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, raw: &[u8], outgoing: &Outgoing<'_>) {
+    status_line(out, head.status, head.reason);
+    copy_fields(out, &head.fields, raw, |name| outgoing.passes(name));
+    end_answer(out, outgoing);
+}
+
+pub fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.reason.as_bytes());
+    out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
-    let described = outgoing.body == OutgoingBody::Described;
-    copy_fields(out, &head.fields, raw, |name| match name {
-        Name::ContentLength => described,
-        Name::StrictTransportSecurity => outgoing.hsts.is_some_and(<[u8]>::is_empty),
-        // Names what follows a chunked body; without chunks nothing does.
-        Name::Trailer => outgoing.body == OutgoingBody::Chunked,
-        _ => true,
-    });
+}
+
+/// Whether a field of an answer may go to the client at all.
+pub fn goes_to_client(
+    fields: &Fields<'_, '_>,
+    name: Name,
+    header: &Header<'_>,
+    outgoing: &Outgoing<'_>,
+) -> bool {
+    let nominated = || {
+        fields.all(Name::Connection).flat_map(tokens).any(is_nomination)
+            && fields.lists(Name::Connection, header.name.as_bytes())
+    };
+    !name.is_hop_by_hop()
+        && outgoing.passes(name)
+        && Name::aliased(header.name.as_bytes()).is_none()
+        && !nominated()
+}
+
+/// Writes the framing, what becomes of the connection, and the empty line.
+pub fn end_answer(out: &mut Vec<u8>, outgoing: &Outgoing<'_>) {
     match outgoing.body {
         OutgoingBody::Sized(bytes) => number_field(out, "Content-Length", bytes),
         OutgoingBody::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),

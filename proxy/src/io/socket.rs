@@ -47,6 +47,11 @@ impl Socket {
         Ok(socket)
     }
 
+    /// The address that the other side connected to; none for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        rustix::net::getsockname(self.fd()).ok()?.try_into().ok()
+    }
+
     /// Connects to a Unix socket, waiting while its queue of connections is full.
     pub async fn connect_unix(path: &Path) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;

@@ -59,6 +59,11 @@ impl ErrorPages {
         self.pages.is_empty()
     }
 
+    /// True when a page is named for the status.
+    pub fn has(&self, status: u16) -> bool {
+        self.find(status).is_some()
+    }
+
     /// The page of a status: the first that names it.
     pub(super) fn find(&self, status: u16) -> Option<&ErrorPage> {
         self.pages.iter().find(|(code, _)| *code == status).map(|(_, page)| page)

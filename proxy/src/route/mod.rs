@@ -50,6 +50,7 @@ pub mod escape;
 pub mod evaluate;
 pub mod facts;
 pub mod fields;
+pub mod http;
 pub mod location;
 pub mod log_format;
 pub mod map;

@@ -93,6 +93,12 @@ impl State {
         self.captures.clear();
     }
 
+    /// Gives back what can be made again.
+    pub fn shrink(&mut self) {
+        self.caches.iter_mut().for_each(|cache| *cache = None);
+        self.spare = Vec::new();
+    }
+
     /// True when a value grew beyond its bound: the request cannot be served.
     pub fn is_overflowed(&self) -> bool {
         self.overflow

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +98,10 @@ impl Stream {
         let tls = Tls { layer, incoming: Buf::new(), outgoing: Buf::new(), ended: false };
         self.tls = Some(Box::new(RefCell::new(tls)));
         Ok(())
+    }
+
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket.local_address()
     }
 
     pub fn is_tls(&self) -> bool {

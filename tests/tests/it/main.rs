@@ -38,6 +38,8 @@ mod rungs;
 mod signals;
 mod upgrade;
 
+mod nginx_conf;
+
 mod engine;
 mod engine_fields;
 mod file_sending;

@@ -16,6 +16,7 @@ mod hint;
 mod include;
 mod lex;
 pub mod location;
+pub mod lower;
 mod rules;
 pub mod table;
 #[cfg(test)]

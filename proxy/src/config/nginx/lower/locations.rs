@@ -1,0 +1,223 @@
+//! Servers and their locations: what is in force in each, and the scripts of their rewrites.
+
+use super::super::tree::{Directive, find};
+use super::scope::Scope;
+use super::servers::{Server, Servers};
+use super::{Lower, words};
+use crate::limits::Limits;
+use crate::route::error_page::ErrorPages;
+use crate::route::fields::Fields;
+use crate::route::http::{Content, Host, Location, OwnRedirects};
+use crate::route::location::{Builder, Match, SERVER};
+use crate::route::phases::{self, Settings};
+use crate::route::root::{How, Root};
+use crate::route::script::Script;
+use crate::route::template::Template;
+use crate::route::try_files::TryFiles;
+
+/// A server that is being read.
+struct Reading<'g> {
+    builder: Builder,
+    settings: Vec<Settings>,
+    locations: Vec<Option<Location>>,
+    global: &'g Limits,
+}
+
+/// A block that is being read: a server, a location, or an `if` in one.
+#[derive(Clone)]
+struct Level<'t> {
+    number: usize,
+    scope: Scope<'t>,
+    block: &'t [Directive],
+    /// The name of the location it is or is in, and how that is matched.
+    around: Match,
+    /// What an `if` has from the location around it.
+    content: Content,
+    is_nameless: bool,
+}
+
+impl<'t> Lower<'t> {
+    pub(super) fn hosts(&mut self, servers: &Servers<'t>, limits: &Limits) -> Vec<Host> {
+        servers.all.iter().map(|server| self.host(server, limits)).collect()
+    }
+
+    fn host(&mut self, server: &Server<'t>, limits: &Limits) -> Host {
+        let mut reading = Reading {
+            builder: Builder::default(),
+            settings: vec![Settings::default()],
+            locations: vec![None],
+            global: limits,
+        };
+        let level = Level {
+            number: SERVER,
+            scope: server.scope.clone(),
+            block: server.directive.block(),
+            around: Match::Nameless,
+            content: Content::Files,
+            is_nameless: false,
+        };
+        let mut script = Script::default();
+        self.level(&mut reading, level, &mut script);
+        reading.settings[SERVER].script = script;
+        Host {
+            name: server.names().next().unwrap_or_default().to_ascii_lowercase().into(),
+            merge_slashes: server.scope.flag("merge_slashes", true),
+            underscores_in_headers: server.scope.flag("underscores_in_headers", false),
+            server: phases::Server {
+                locations: reading.builder.finish(),
+                settings: reading.settings.into(),
+            },
+            locations: reading.locations.into_iter().flatten().collect(),
+        }
+    }
+
+    fn level(&mut self, reading: &mut Reading<'_>, mut level: Level<'t>, script: &mut Script) {
+        if let Some(line) = find(level.block, "proxy_pass") {
+            let matched = reading.builder.matched(level.number).clone();
+            if let Some(proxy) = self.proxy(line, &matched, &level.around, &level.scope) {
+                level.content = Content::Proxy(proxy);
+            }
+            reading.builder.add_slash(level.number);
+        }
+        reading.settings[level.number] = self.settings(&level);
+        reading.locations[level.number] = Some(self.location(&level, reading.global));
+        for line in level.block {
+            self.line(reading, &level, line, script);
+        }
+    }
+
+    fn line(
+        &mut self,
+        reading: &mut Reading<'_>,
+        level: &Level<'t>,
+        line: &'t Directive,
+        script: &mut Script,
+    ) {
+        self.at(line);
+        let words = words(line);
+        let registry = &mut self.registry;
+        let done = match &*line.name() {
+            "rewrite" => script.rewrite(&words, registry),
+            "return" => script.returns(&words, registry),
+            "set" => script.set(&words, registry),
+            "break" => {
+                script.breaks();
+                Ok(())
+            }
+            "if" => return self.condition(reading, level, line, script),
+            "location" => return self.inner(reading, level, line),
+            _ => return,
+        };
+        self.check(line, done);
+    }
+
+    fn condition(
+        &mut self,
+        reading: &mut Reading<'_>,
+        level: &Level<'t>,
+        line: &'t Directive,
+        script: &mut Script,
+    ) {
+        let number = match level.number {
+            SERVER => None,
+            outer => self.add(reading, outer, Match::Nameless, line),
+        };
+        let open = script.begin_if(&words(line), number, &mut self.registry);
+        let Some(open) = self.check(line, open) else { return };
+        let block = line.block();
+        match number {
+            Some(number) => {
+                let scope = level.scope.within(block);
+                let inner = Level { number, scope, block, is_nameless: true, ..level.clone() };
+                self.level(reading, inner, script);
+            }
+            None => block.iter().for_each(|line| self.line(reading, level, line, script)),
+        }
+        script.end_if(open);
+    }
+
+    fn inner(&mut self, reading: &mut Reading<'_>, level: &Level<'t>, line: &'t Directive) {
+        let matched = Match::parse(&words(line));
+        let Some(around) = self.check(line, matched) else { return };
+        let Some(number) = self.add(reading, level.number, around.clone(), line) else { return };
+        let block = line.block();
+        let scope = level.scope.within(block);
+        let content = Content::Files;
+        let inner = Level { number, scope, block, around, content, is_nameless: false };
+        let mut script = Script::default();
+        self.level(reading, inner, &mut script);
+        reading.settings[number].script = script;
+    }
+
+    fn add(
+        &mut self,
+        reading: &mut Reading<'_>,
+        parent: usize,
+        matched: Match,
+        line: &Directive,
+    ) -> Option<usize> {
+        let added = reading.builder.add(parent, matched, &mut self.registry);
+        let number = self.check(line, added)?;
+        reading.settings.push(Settings::default());
+        reading.locations.push(None);
+        Some(number)
+    }
+
+    fn settings(&mut self, level: &Level<'t>) -> Settings {
+        let mut error_pages = ErrorPages::default();
+        let lines = level.scope.lines(&["error_page"]);
+        self.each(&lines, |words, registry| error_pages.add(words, registry));
+        let mut settings = Settings {
+            root: self.root(level),
+            internal: find(level.block, "internal").is_some(),
+            error_pages,
+            recursive_error_pages: level.scope.flag("recursive_error_pages", false),
+            ..Settings::default()
+        };
+        if let Some(line) = find(level.block, "try_files").filter(|_| !level.is_nameless) {
+            self.at(line);
+            let try_files = TryFiles::parse(&words(line), &mut self.registry);
+            settings.try_files = self.check(line, try_files);
+        }
+        settings
+    }
+
+    fn root(&mut self, level: &Level<'t>) -> usize {
+        let line = level.scope.lines(&["root", "alias"]).last().copied();
+        let prefix = self.options.prefix.as_os_str().as_encoded_bytes();
+        let prefix = [prefix, if prefix.ends_with(b"/") { b"" } else { b"/" }].concat();
+        let how = match (line.is_some_and(|line| line.is("alias")), &level.around) {
+            (false, _) => How::Root,
+            (true, Match::Exact(name) | Match::Prefix { name, .. }) => How::Alias(name.len()),
+            (true, _) => How::Whole,
+        };
+        let mut path = Template::text(b"html");
+        if let Some(line) = line {
+            self.at(line);
+            let compiled = Template::compile(line.arg(0), &mut self.registry);
+            path = self.check(line, compiled).unwrap_or(path);
+        }
+        self.registry.root(Root { path, how, prefix: prefix.into() })
+    }
+
+    fn location(&mut self, level: &Level<'t>, global: &Limits) -> Location {
+        let scope = &level.scope;
+        let mut added = Fields::default();
+        let lines = scope.lines(&["add_header"]);
+        self.each(&lines, |words, registry| added.add(words, registry));
+        let default_type =
+            scope.line("default_type").map_or(&b"text/plain"[..], |line| line.arg(0));
+        Location {
+            content: level.content.clone(),
+            limits: self.limits(scope, global),
+            added,
+            default_type: default_type.into(),
+            redirects: OwnRedirects {
+                absolute: scope.flag("absolute_redirect", true),
+                with_port: scope.flag("port_in_redirect", true),
+                with_server_name: scope.flag("server_name_in_redirect", false),
+            },
+            logs: self.access_logs(scope),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! From what nginx.conf says to what sheen runs: one room for each family of directives.
+//!
+//! Everything that is wrong is collected. What a room does not do yet, `pending` refuses by name:
+//! nothing is dropped without a word.
+
+mod core;
+mod http;
+mod locations;
+mod logs;
+mod pending;
+mod proxy;
+mod scope;
+mod servers;
+mod timeouts;
+mod tls;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::scope::Scope;
+use super::tree::{Directive, Tree, find};
+use super::{Options, read};
+use crate::config::native::Loaded;
+use crate::config::raw::Place;
+use crate::config::{Compiled, Config, Dialect, Ktls, LogTarget, Problem, Site, Upstream};
+use crate::route::http::Http;
+use crate::route::log_format::LogFormat;
+use crate::route::variable::Registry;
+
+/// Reads an nginx.conf and lowers it. Errors: all that is wrong, in nginx's words.
+pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Problem>> {
+    lower(&read(path, options)?, options)
+}
+
+/// Lowers what was read.
+pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
+    let mut lower = Lower {
+        options,
+        registry: Registry::default(),
+        formats: HashMap::new(),
+        log_files: Vec::new(),
+        upstreams: HashMap::new(),
+        places: Vec::new(),
+        problems: Vec::new(),
+        notes: tree.notes.clone(),
+    };
+    lower.refuse_pending(&tree.main);
+    let config = lower.all(tree);
+    match config {
+        Some(config) if lower.problems.is_empty() => Ok(Loaded { config, warnings: lower.notes }),
+        _ => Err(lower.problems),
+    }
+}
+
+/// A configuration on its way.
+struct Lower<'t> {
+    options: &'t Options,
+    registry: Registry,
+    formats: HashMap<Vec<u8>, LogFormat>,
+    /// In the order of their numbers.
+    log_files: Vec<LogTarget>,
+    /// By name: the groups, and the hosts that `proxy_pass` names.
+    upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
+    /// Directives with variables in them, for those that nothing defines.
+    places: Vec<Place>,
+    problems: Vec<Problem>,
+    notes: Vec<Problem>,
+}
+
+impl<'t> Lower<'t> {
+    fn all(&mut self, tree: &'t Tree) -> Option<Config> {
+        let Some(section) = tree.section("http") else {
+            self.problems.push(Problem {
+                file: String::new(),
+                line: None,
+                what: "no \"http\" section in configuration: there is nothing to serve".into(),
+                hint: None,
+                dialect: Dialect::Nginx,
+            });
+            return None;
+        };
+        let block = section.block();
+        let outer = Scope::new(block);
+        self.groups(block);
+        self.maps(block);
+        let servers = self.servers(block, &outer);
+        let tls = self.tls(&servers);
+        let limits = self.global_limits(block, tree);
+        self.formats(block);
+        let hosts = self.hosts(&servers, &limits);
+        let log = self.log_config(tree, block);
+        let names = self.names(&servers);
+        let registry = std::mem::take(&mut self.registry);
+        let variables = match registry.finish() {
+            Ok(variables) => variables,
+            Err(unknown) => {
+                for unknown in unknown {
+                    let place = self.places.get(unknown.place).cloned();
+                    self.problem_at(place.as_ref(), unknown.words, None);
+                }
+                return None;
+            }
+        };
+        let upstreams = std::mem::take(&mut self.upstreams);
+        let http = Http { variables, names, hosts: hosts.into(), upstreams };
+        Some(Config {
+            workers: self.workers(tree),
+            runtime: crate::config::Runtime::Auto,
+            process: self.process(tree),
+            ktls: Ktls::Off,
+            listeners: servers.listeners,
+            trusted_proxies: Vec::new(),
+            protocols: tls.protocols,
+            log,
+            limits,
+            sites: if tls.sites.is_empty() { vec![neutral_site()] } else { tls.sites },
+            http: Some(Compiled(Arc::new(http))),
+        })
+    }
+
+    /// What follows is said by this directive.
+    fn at(&mut self, directive: &Directive) {
+        self.registry.at(self.places.len());
+        self.places.push(directive.place.clone());
+    }
+
+    fn problem(&mut self, directive: &Directive, what: impl Into<String>) {
+        self.problem_at(Some(&directive.place), what.into(), None);
+    }
+
+    fn problem_at(&mut self, place: Option<&Place>, what: String, hint: Option<String>) {
+        self.problems.push(said(place, what, hint));
+    }
+
+    fn note(&mut self, directive: &Directive, what: impl Into<String>) {
+        self.notes.push(said(Some(&directive.place), what.into(), None));
+    }
+
+    /// The value, or its error as a problem of this directive.
+    fn check<T>(&mut self, directive: &Directive, result: Result<T, String>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(what) => {
+                self.problem(directive, what);
+                None
+            }
+        }
+    }
+}
+
+fn said(place: Option<&Place>, what: String, hint: Option<String>) -> Problem {
+    Problem {
+        file: place.map_or_else(String::new, |place| place.file.to_string()),
+        line: place.and_then(|place| place.line),
+        what,
+        hint,
+        dialect: Dialect::Nginx,
+    }
+}
+
+/// The arguments as slices.
+fn words(directive: &Directive) -> Vec<&[u8]> {
+    directive.args().iter().map(|word| &*word.bytes).collect()
+}
+
+/// The value of a single-valued directive of this block, if it stands there.
+fn text<'a>(block: &'a [Directive], name: &str) -> Option<std::borrow::Cow<'a, str>> {
+    find(block, name).map(|directive| directive.text(0))
+}
+
+/// Stands where a configuration has no site of the other dialect.
+fn neutral_site() -> Site {
+    Site {
+        names: Vec::new(),
+        certificates: Vec::new(),
+        hsts: None,
+        http: crate::config::PlainHttp::Proxy,
+        acme_webroot: None,
+        locations: Vec::new(),
+    }
+}

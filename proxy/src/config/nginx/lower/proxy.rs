@@ -1,0 +1,107 @@
+//! `proxy_*`: the request as the app gets it, and its answer on the way back.
+
+use std::sync::Arc;
+
+use super::super::tree::Directive;
+use super::scope::Scope;
+use super::{Lower, words};
+use crate::route::cookies::Cookies;
+use crate::route::fields::Fields;
+use crate::route::http::Proxy;
+use crate::route::location::Match;
+use crate::route::proxy_pass::ProxyPass;
+use crate::route::template::Template;
+use crate::route::upstream_fields::Redirects;
+
+impl<'t> Lower<'t> {
+    /// A `proxy_pass` that stands in a location matched by `matched`, or in an `if` in one.
+    pub(super) fn proxy(
+        &mut self,
+        line: &'t Directive,
+        matched: &Match,
+        around: &Match,
+        scope: &Scope<'t>,
+    ) -> Option<Arc<Proxy>> {
+        self.at(line);
+        let pass = ProxyPass::parse(line.arg(0), matched, &mut self.registry);
+        let pass = self.check(line, pass)?;
+        let upstream = if line.arg(0).contains(&b'$') { None } else { self.upstream(line) };
+        let mut fields = Fields::default();
+        let lines = scope.lines(&["proxy_set_header"]);
+        self.each(&lines, |words, registry| match words {
+            [name, value] => fields.set(name, value, registry),
+            _ => Ok(()),
+        });
+        let method = scope.line("proxy_method").and_then(|line| {
+            let compiled = Template::compile(line.arg(0), &mut self.registry);
+            self.check(line, compiled)
+        });
+        let redirects = self.redirects(scope, &pass, around);
+        Some(Arc::new(Proxy {
+            redirects,
+            pass,
+            upstream,
+            fields,
+            method,
+            passes_request_fields: scope.flag("proxy_pass_request_headers", true),
+            hidden: hidden(scope),
+            cookies: self.cookies(scope),
+            intercepts: scope.flag("proxy_intercept_errors", false),
+        }))
+    }
+
+    fn redirects(&mut self, scope: &Scope<'t>, pass: &ProxyPass, around: &Match) -> Redirects {
+        let lines = scope.lines(&["proxy_redirect"]);
+        let name = match around {
+            Match::Exact(name) | Match::Prefix { name, .. } => &**name,
+            _ => b"/",
+        };
+        if lines.is_empty() {
+            return Redirects::default_for(pass, name);
+        }
+        let mut redirects = Redirects::default();
+        if lines.iter().any(|line| line.arg(0) == b"off") {
+            return redirects;
+        }
+        self.each(&lines, |words, registry| redirects.add(words, Some(pass), name, registry));
+        redirects
+    }
+
+    fn cookies(&mut self, scope: &Scope<'t>) -> Cookies {
+        let mut cookies = Cookies::default();
+        let on = |name: &str| -> Vec<&'t Directive> {
+            let lines = scope.lines(&[name]);
+            if lines.iter().any(|line| words(line) == [b"off"]) { Vec::new() } else { lines }
+        };
+        let (domains, paths, flags) =
+            (on("proxy_cookie_domain"), on("proxy_cookie_path"), on("proxy_cookie_flags"));
+        self.each(&domains, |words, registry| cookies.add_domain(words, registry));
+        self.each(&paths, |words, registry| cookies.add_path(words, registry));
+        self.each(&flags, |words, registry| cookies.add_flags(words, registry));
+        cookies
+    }
+}
+
+/// The fields of an answer that stay behind: those of nginx, and `proxy_hide_header`, without
+/// those of `proxy_pass_header`.
+fn hidden(scope: &Scope<'_>) -> Box<[Box<[u8]>]> {
+    let named = |name: &str| -> Vec<Vec<u8>> {
+        scope.lines(&[name]).iter().map(|line| line.arg(0).to_ascii_lowercase()).collect()
+    };
+    let passed = named("proxy_pass_header");
+    let mut hidden = named("proxy_hide_header");
+    hidden.extend(HIDDEN.iter().map(|name| name.to_vec()));
+    hidden.retain(|name| !passed.contains(name));
+    hidden.into_iter().map(Vec::into_boxed_slice).collect()
+}
+
+/// What nginx hides unless told otherwise, without Date: there the app knows best.
+const HIDDEN: &[&[u8]] = &[
+    b"server",
+    b"x-pad",
+    b"x-accel-redirect",
+    b"x-accel-limit-rate",
+    b"x-accel-buffering",
+    b"x-accel-charset",
+    b"x-accel-expires",
+];

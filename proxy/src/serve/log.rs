@@ -1,0 +1,35 @@
+//! The lines of the access logs, `log_format` and `access_log` as nginx.conf has them.
+
+use super::ongoing::{Ongoing, Seen};
+use crate::context::Worker;
+use crate::log;
+use crate::record::Record;
+
+impl Ongoing {
+    /// Writes the lines of a request that has come to its end.
+    pub fn log(&mut self, worker: &Worker, record: &Record) {
+        if self.in_force().logs.is_empty() {
+            return;
+        }
+        let at = self.location;
+        let address = record.upstream.borrow().as_ref().map(ToString::to_string);
+        let seen = Seen {
+            status: record.status.get(),
+            upstream_addr: address.as_deref().unwrap_or_default().as_bytes(),
+            body_bytes: record.sent.get(),
+            offset_s: log::local_offset_s(),
+            ..Seen::default()
+        };
+        // The status that was sent is the last word.
+        self.state.status_override = 0;
+        self.with(&seen, |mut context, host, _| {
+            for wanted in &host.locations[at].logs {
+                let unwanted =
+                    wanted.condition.as_ref().is_some_and(|condition| context.is_false(condition));
+                if !unwanted {
+                    worker.log.line(wanted.file, |out| wanted.format.append(&mut context, out));
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,13 @@
+//! A request on its way through servers as nginx.conf has them: `plan` decides what is to be done,
+//! `request` writes what the app gets, `answer` what the client gets of it, `own` what we say
+//! ourselves, `log` what is kept of it; `ongoing` is what lives on between these steps.
+
+pub mod answer;
+mod log;
+mod ongoing;
+mod own;
+mod plan;
+mod request;
+
+pub use ongoing::{Ongoing, Seen};
+pub use plan::{Arrived, Begun, Deed, begin, fail};

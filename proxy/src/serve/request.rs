@@ -1,0 +1,184 @@
+//! The request as the app gets it: `proxy_pass`, `proxy_set_header`, `proxy_method`.
+//!
+//! Framing and the fields of one hop are written by us alone, whatever the configuration says of
+//! them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::ongoing::Parsed;
+use super::plan::optional;
+use crate::config::{Upstream, UpstreamAddress};
+use crate::h1::framing::Length;
+use crate::h1::head::tokens;
+use crate::h1::name::Name;
+use crate::h1::websocket::Upgrade;
+use crate::route::evaluate::Context;
+use crate::route::http::{Host, Http, Proxy};
+use crate::route::proxy_pass::Url;
+
+/// A request that is to be proxied.
+pub(super) struct Asked<'a> {
+    pub(super) host: &'a Host,
+    pub(super) http: &'a Http,
+    pub(super) proxy: &'a Proxy,
+    pub(super) parsed: &'a Parsed<'a>,
+    pub(super) length: Length,
+    pub(super) upgrade: Upgrade,
+}
+
+/// What the configuration asks of the connection.
+#[derive(Default)]
+struct Wishes {
+    upgrade: bool,
+    connection: bool,
+}
+
+impl Asked<'_> {
+    /// Writes the head, and `$proxy_host` and `$proxy_port`. Errors: a status.
+    pub(super) fn write(
+        &self,
+        context: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        proxied: &mut (Vec<u8>, Vec<u8>),
+    ) -> Result<(Arc<Upstream>, Upgrade), u16> {
+        let mut text = Vec::new();
+        self.proxy.pass.append_url(context, &mut text);
+        let url = Url::parse(&text).map_err(|_| 500_u16)?;
+        proxied.0.clear();
+        url.append_proxy_host(&mut proxied.0);
+        proxied.1 = url.port().map_or_else(Vec::new, |port| port.to_string().into_bytes());
+        let upstream = match &self.proxy.upstream {
+            Some(upstream) => upstream.clone(),
+            None => self.named(&url)?,
+        };
+        // Templates of the fields read these.
+        let facts = crate::route::facts::Facts {
+            upstream: crate::route::facts::Upstream {
+                proxy_host: &proxied.0,
+                proxy_port: &proxied.1,
+                ..context.facts.upstream
+            },
+            ..*context.facts
+        };
+        let mut context =
+            Context { variables: context.variables, facts: &facts, state: &mut *context.state };
+        out.clear();
+        match optional(self.proxy.method.as_ref(), &mut context).filter(|m| is_token(m)) {
+            Some(method) => out.extend_from_slice(&method),
+            None if context.state.method_is_get => out.extend_from_slice(b"GET"),
+            None => out.extend_from_slice(self.parsed.method.as_bytes()),
+        }
+        out.push(b' ');
+        self.proxy.pass.append_target(&url, &context, out).map_err(|_| 500_u16)?;
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        if !self.proxy.fields.names(b"host") {
+            field(out, b"Host", &proxied.0);
+        }
+        let wishes = self.set_fields(&mut context, out);
+        if context.state.is_overflowed() {
+            return Err(500);
+        }
+        if self.proxy.passes_request_fields {
+            self.client_fields(out);
+        }
+        let upgrade =
+            if wishes.upgrade && wishes.connection { self.upgrade } else { Upgrade::None };
+        self.framing(upgrade, out);
+        Ok((upstream, upgrade))
+    }
+
+    /// The upstream that variables name: a group, or an address.
+    fn named(&self, url: &Url<'_>) -> Result<Arc<Upstream>, u16> {
+        if url.https {
+            return Err(502);
+        }
+        if let Some(group) = self.http.upstreams.get(url.host).filter(|_| url.port.is_none()) {
+            return Ok(group.clone());
+        }
+        let host = std::str::from_utf8(url.host).map_err(|_| 502_u16)?;
+        let address = if url.is_unix {
+            UpstreamAddress::Unix(host.into())
+        } else {
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let ip: IpAddr = match host {
+                "localhost" => Ipv4Addr::LOCALHOST.into(),
+                host => bare.unwrap_or(host).parse().map_err(|_| 502_u16)?,
+            };
+            UpstreamAddress::Tcp((ip, url.port().unwrap_or(80)).into())
+        };
+        Ok(Arc::new(Upstream { name: host.to_owned(), addresses: vec![address] }))
+    }
+
+    fn set_fields(&self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Wishes {
+        let mut wishes = Wishes::default();
+        self.proxy.fields.each(context, |name, value| {
+            let has = |word: &[u8]| tokens(value).any(|token| token.eq_ignore_ascii_case(word));
+            match Name::of(name) {
+                Name::Connection => wishes.connection |= has(b"upgrade"),
+                Name::Upgrade => wishes.upgrade |= has(b"websocket"),
+                Name::ContentLength | Name::Expect => {}
+                known if known.is_hop_by_hop() => {}
+                _ if value.is_empty() => {}
+                _ => field(out, name, value),
+            }
+        });
+        wishes
+    }
+
+    /// What the client sent and nothing replaces.
+    fn client_fields(&self, out: &mut Vec<u8>) {
+        let nominated = |name: &str| {
+            let connection = self
+                .parsed
+                .fields
+                .iter()
+                .filter(|field| field.name.eq_ignore_ascii_case("connection"));
+            connection
+                .flat_map(|field| tokens(field.value))
+                .any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        for header in self.parsed.fields {
+            let name = Name::of(header.name.as_bytes());
+            let stays = !name.is_hop_by_hop()
+                && !matches!(name, Name::Host | Name::ContentLength | Name::Expect | Name::Proxy)
+                && (self.host.underscores_in_headers || !header.name.contains('_'))
+                && Name::aliased(header.name.as_bytes()).is_none()
+                && !self.proxy.fields.names(header.name.as_bytes())
+                && !nominated(header.name);
+            if stays {
+                field(out, header.name.as_bytes(), header.value);
+            }
+        }
+    }
+
+    fn framing(&self, upgrade: Upgrade, out: &mut Vec<u8>) {
+        if upgrade != Upgrade::None {
+            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+        }
+        match self.length {
+            Length::Sized(bytes) => {
+                field(out, b"Content-Length", itoa::Buffer::new().format(bytes).as_bytes());
+            }
+            Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Length::None | Length::UntilClose => {
+                let mut fields = self.parsed.fields.iter();
+                if fields.any(|field| field.name.eq_ignore_ascii_case("content-length")) {
+                    out.extend_from_slice(b"Content-Length: 0\r\n");
+                }
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn is_token(method: &[u8]) -> bool {
+    !method.is_empty() && method.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,73 @@
+//! Running sheen, and the real nginx beside it, on the same nginx.conf.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use crate::client::{Answer, Client};
+use crate::pki::{self, KeyKind};
+use crate::sheen::{Setup, Sheen};
+
+/// A running sheen with a configuration in nginx's language.
+#[derive(Debug)]
+pub struct Running {
+    pub sheen: Sheen,
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+}
+
+impl Running {
+    /// Runs `http`, the inside of an http block in which `HTTP_PORT` and `HTTPS` stand for ports and
+    /// `ROOT` for its folder, where `site.crt` and `site.key` are for `names`.
+    pub fn start(http: &str, names: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
+        let (plain, secure) = (free_port(), free_port());
+        let path = write(dir.path(), http, plain, secure);
+        let setup = Setup::to_address("");
+        let sheen = Sheen::spawn(setup, dir, &["-c", &path]);
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self { sheen, http: address(plain), https: address(secure) }
+    }
+
+    /// Over plain HTTP, on a connection of its own.
+    pub fn get(&self, host: &str, target: &str) -> Answer {
+        Client::plain(self.http).get(host, target)
+    }
+
+    /// Over TLS.
+    pub fn get_tls(&self, host: &str, target: &str) -> Answer {
+        Client::tls(self.https, host).get(host, target)
+    }
+}
+
+/// Writes the configuration; its path.
+pub fn write(dir: &Path, http: &str, plain: u16, secure: u16) -> String {
+    let http = http
+        .replace("HTTPS", &secure.to_string())
+        .replace("HTTP_PORT", &plain.to_string())
+        .replace("ROOT", &dir.display().to_string());
+    let path = dir.join("nginx.conf");
+    let text = format!(
+        "worker_processes 1; daemon off;\nevents {{ worker_connections 64; }}\nhttp {{\n{http}\n}}\n"
+    );
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// A port below those that the kernel gives to others.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (process::id().wrapping_mul(37) + number) % 20_000;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Configurations in nginx's language, of the kinds that are published for Shiny, run as they are.
+
+use std::fs;
+
+use sheen_tests::client::{Answer, Client};
+use sheen_tests::nginx;
+use sheen_tests::nginx_conf::{Running, write};
+use sheen_tests::sheen::{NAME, run};
+use sheen_tests::upstream::{Upstream, ok};
+use sheen_tests::{wait, websocket};
+use tempfile::TempDir;
+use tungstenite::protocol::Role;
+
+/// The final file of the tutorial that most people follow.
+const TUTORIAL: &str = r#"
+    map $http_upgrade $connection_upgrade {
+        default upgrade;
+        ''      close;
+    }
+    server {
+        listen 127.0.0.1:HTTP_PORT;
+        server_name app.test www.app.test;
+        return 301 https://$server_name$request_uri;
+    }
+    server {
+        listen 127.0.0.1:HTTPS ssl http2;
+        server_name app.test www.app.test;
+        ssl_certificate ROOT/site.crt;
+        ssl_certificate_key site.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256;
+        ssl_prefer_server_ciphers off;
+        ssl_session_timeout 1d;
+        ssl_session_cache shared:MozSSL:10m;
+        ssl_session_tickets off;
+        add_header Strict-Transport-Security "max-age=63072000" always;
+        location / {
+            proxy_pass http://APP;
+            proxy_redirect http://APP/ $scheme://$host/;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header Host $host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_read_timeout 20d;
+            proxy_buffering off;
+        }
+    }
+"#;
+
+fn tutorial(app: &Upstream) -> Running {
+    Running::start(&TUTORIAL.replace("APP", app.address()), &[NAME, "www.app.test"])
+}
+
+fn location(answer: &Answer) -> &str {
+    answer.field("location").unwrap_or_default()
+}
+
+#[test]
+fn the_tutorials_final_file_redirects_and_proxies() {
+    let app = Upstream::mirror();
+    let running = tutorial(&app);
+    let answer = running.get("www.app.test", "/x?y=1");
+    assert_eq!((answer.status(), location(&answer)), (301, "https://app.test/x?y=1"));
+    let answer = running.get_tls(NAME, "/a%20b?c");
+    assert_eq!(answer.field("strict-transport-security"), Some("max-age=63072000"));
+    let seen = answer.mirrored();
+    assert_eq!(seen.line, "GET /a%20b?c HTTP/1.1");
+    for (name, value) in [
+        ("host", Some(NAME)),
+        ("x-real-ip", Some("127.0.0.1")),
+        ("x-forwarded-for", Some("127.0.0.1")),
+        ("x-forwarded-proto", Some("https")),
+        ("connection", None),
+        ("upgrade", None),
+    ] {
+        assert_eq!(seen.field(name), value, "{name}: {}", seen.raw);
+    }
+}
+
+#[test]
+fn the_tutorials_final_file_lets_websockets_through() {
+    let app = websocket::echo_app();
+    let running = tutorial(&app);
+    let mut client = Client::tls(running.https, NAME);
+    websocket::upgrade(&mut client);
+    let mut socket = websocket::frames(client, Role::Client);
+    websocket::echoes(&mut socket, "hello");
+}
+
+#[test]
+fn a_websocket_without_the_fields_for_it_is_an_ordinary_request() {
+    let app = Upstream::mirror();
+    let http = "server { listen 127.0.0.1:HTTP_PORT; location / { proxy_pass http://APP; } }";
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let mut client = Client::plain(running.http);
+    client.send(websocket::request("/ws"));
+    let seen = client.answer("GET").mirrored();
+    assert_eq!((seen.field("upgrade"), seen.field("connection")), (None, None), "{}", seen.raw);
+    assert_eq!(seen.field("host"), Some(app.address()));
+}
+
+#[test]
+fn redirects_of_rstudio_come_back_under_the_clients_address() {
+    let app = Upstream::answering(
+        "HTTP/1.1 302 Found\r\nLocation: http://localhost:8787/auth-sign-in\r\n\
+         Server: rstudio\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n",
+    );
+    let http = r#"
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            server_name app.test;
+            rewrite ^/rstudio$ $scheme://$http_host/rstudio/ permanent;
+            location /rstudio/ {
+                rewrite ^/rstudio/(.*)$ /$1 break;
+                proxy_pass http://APP;
+                proxy_redirect http://localhost:8787/ $scheme://$host/rstudio/;
+                proxy_cookie_path / /rstudio/;
+            }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let answer = running.get(NAME, "/rstudio/x?y");
+    assert_eq!((answer.status(), location(&answer)), (302, "http://app.test/rstudio/auth-sign-in"));
+    assert_eq!(answer.field("set-cookie"), Some("a=b; Path=/rstudio/"));
+    assert_eq!(answer.field("server"), Some("sheen"));
+    assert!(app.received().starts_with("GET /x?y HTTP/1.1\r\n"), "{}", app.received());
+    let answer = running.get(NAME, "/rstudio");
+    assert_eq!((answer.status(), location(&answer)), (301, "http://app.test/rstudio/"));
+}
+
+/// Locations of every kind in front of two apps.
+const LOCATIONS: &str = r#"
+    server {
+        listen 127.0.0.1:PORT default_server;
+        server_name app.test;
+        add_header X-Level server;
+        rewrite ^/app$ /app/ permanent;
+        location = / { return 200 "exact\n"; }
+        location / { proxy_pass http://ONE; }
+        location /app/ { proxy_pass http://TWO/; }
+        location /keep/ { proxy_pass http://TWO; proxy_set_header X-A "$uri $arg_b"; }
+        location ^~ /static/ { return 200 "static\n"; }
+        location ~ \.(png|gif)$ { add_header X-Ext $1 always; return 200 "image $1\n"; }
+        location ~* /case/(?<word>[a-z]+) { return 200 "$word\n"; }
+        location /old/ { rewrite ^/old/(.*)$ /app/$1 last; }
+        location /gone { return 410; }
+        location /moved { return 302 /app/; }
+        location /text { return 403 "no\n"; }
+        location /broken/ { proxy_pass http://127.0.0.1:1; error_page 502 = @sorry; }
+        location @sorry { return 503 "sorry\n"; }
+        location /caught/ {
+            proxy_pass http://FAIL;
+            proxy_intercept_errors on;
+            error_page 404 /text;
+        }
+        location /method { if ($request_method = POST) { return 405; } return 200 "$scheme\n"; }
+        location /inside { internal; return 200 "secret\n"; }
+    }
+    server {
+        listen 127.0.0.1:PORT;
+        server_name *.wild.test ~^(?<user>[a-z]+)\.users\.test$;
+        return 200 "other $user $host\n";
+    }
+"#;
+
+const ASKED: &[(&str, &str)] = &[
+    ("app.test", "/"),
+    ("app.test", "/a/../b?c=d"),
+    ("app.test", "/app"),
+    ("app.test", "/app/x%20y?z"),
+    ("app.test", "/keep"),
+    ("app.test", "/keep/%41?b=2"),
+    ("app.test", "/static/a.png"),
+    ("app.test", "/x/a.gif"),
+    ("app.test", "/CASE/word"),
+    ("app.test", "/old/x?y"),
+    ("app.test", "/gone"),
+    ("app.test", "/moved"),
+    ("app.test", "/text"),
+    ("app.test", "/broken/"),
+    ("app.test", "/caught/"),
+    ("app.test", "/method"),
+    ("app.test", "/inside"),
+    ("a.wild.test", "/"),
+    ("joe.users.test", "/"),
+    ("unknown.test", "/method"),
+];
+
+#[test]
+fn locations_lead_where_nginx_leads() {
+    if !nginx::is_installed() {
+        return;
+    }
+    // nginx asks with HTTP/1.0 unless told otherwise, so the version is left out.
+    let mirror = |word: &'static str| {
+        Upstream::start(move |conn| {
+            conn.answer_all(|request| {
+                let target = request.head.line.split(' ').nth(1).unwrap();
+                let host = request.head.field("host").unwrap_or_default();
+                let own = request.head.field("x-a").unwrap_or_default();
+                ok(&format!("{word} {target} {host} {own}\n")).into_bytes()
+            });
+        })
+    };
+    let (one, two) = (mirror("one"), mirror("two"));
+    let fail = Upstream::answering("HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n");
+    let http = LOCATIONS
+        .replace("ONE", one.address())
+        .replace("TWO", two.address())
+        .replace("FAIL", fail.address());
+    let real = nginx::Nginx::start(&http, &[]);
+    let running = Running::start(&http.replace(":PORT", ":HTTP_PORT"), &[NAME]);
+    running.sheen.expect_log("Connection refused");
+    for (host, target) in ASKED {
+        let ours = running.get(host, target);
+        let theirs = Client::plain(([127, 0, 0, 1], real.port).into()).get(host, target);
+        let said = |answer: &Answer, port: u16| {
+            let at = location(answer).replace(&format!(":{port}"), ":PORT");
+            // Pages of our own are not nginx's.
+            let html = answer.field("content-type").is_some_and(|kind| kind.contains("html"));
+            let body = if html { String::new() } else { answer.text() };
+            let fields = ["x-level", "x-ext"].map(|name| answer.field(name).map(str::to_owned));
+            (answer.status(), at, body, fields)
+        };
+        let (ours, theirs) = (said(&ours, running.http.port()), said(&theirs, real.port));
+        assert_eq!(ours, theirs, "{host} {target}");
+    }
+}
+
+#[test]
+fn a_body_beyond_the_limit_of_its_location_is_refused() {
+    let app = Upstream::echo();
+    let http = "client_max_body_size 10; server { listen 127.0.0.1:HTTP_PORT; \
+                location / { proxy_pass http://APP; } \
+                location /big/ { client_max_body_size 0; proxy_pass http://APP; } }";
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    for (target, expected) in [("/", 413), ("/big/", 200)] {
+        let mut client = Client::plain(running.http);
+        let body = "x".repeat(11);
+        client
+            .send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n{body}"));
+        assert_eq!(client.answer("POST").status(), expected, "{target}");
+    }
+}
+
+#[test]
+fn what_certbot_leaves_is_tested_and_what_is_missing_is_refused_by_name() {
+    let certbot = r#"
+    server {
+        server_name app.test; # managed by Certbot
+        location / { proxy_pass http://127.0.0.1:3838; }
+        listen 127.0.0.1:HTTPS ssl; # managed by Certbot
+        ssl_certificate ROOT/site.crt; # managed by Certbot
+        ssl_certificate_key ROOT/site.key; # managed by Certbot
+    }
+    server {
+        if ($host = app.test) { return 301 https://$host$request_uri; } # managed by Certbot
+        listen 127.0.0.1:HTTP_PORT;
+        server_name app.test;
+        return 404; # managed by Certbot
+    }"#;
+    let running = Running::start(certbot, &[NAME]);
+    let answer = running.get(NAME, "/x");
+    assert_eq!((answer.status(), location(&answer)), (301, "https://app.test/x"));
+    assert_eq!(running.get("other.test", "/x").status(), 404);
+
+    let dir = TempDir::new().unwrap();
+    let broken = "server { listen 8080; expires 1h;\nlocation / { proxy_pass https://127.0.0.1:1; \
+                  proxy_set_header A $nothing; } }";
+    let path = write(dir.path(), broken, 1, 2);
+    let tested = run(dir.path(), &["-t", "-c", &path]);
+    let said = String::from_utf8_lossy(&tested.stderr).into_owned();
+    assert!(!tested.status.success());
+    for line in [
+        format!("[emerg] \"expires 1h\" is not supported yet in {path}:4"),
+        format!("[emerg] unknown \"nothing\" variable in {path}:5"),
+        format!("(https:// in \"proxy_pass\") is not supported yet in {path}:5"),
+    ] {
+        assert!(said.contains(&line), "{line}\n{said}");
+    }
+    fs::write(&path, "events {}\n").unwrap();
+}
+
+#[test]
+fn each_server_has_its_log_in_its_format() {
+    let app = Upstream::ok("hello");
+    let http = r#"
+        log_format main '$remote_addr [$time_local] "$request" $status $body_bytes_sent '
+                        '"$http_x_a" $upstream_addr $host';
+        map $status $loud { ~^2 0; default 1; }
+        access_log ROOT/all.log main;
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            server_name app.test;
+            location / { proxy_pass http://APP; }
+            location /own { access_log ROOT/own.log; access_log ROOT/loud.log main if=$loud;
+                            return 200 "own"; }
+            location /none { access_log off; return 200 "none"; }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let mut client = Client::plain(running.http);
+    for target in ["/none", "/own", "/a"] {
+        assert_eq!(client.get(NAME, target).status(), 200);
+    }
+    let read = |name: &str| fs::read_to_string(running.sheen.dir.path().join(name)).unwrap();
+    wait::until("the last line", || read("all.log").contains('\n'));
+    let (all, own) = (read("all.log"), read("own.log"));
+    let end = format!("\"GET /a HTTP/1.1\" 200 5 \"-\" {} app.test\n", app.address());
+    assert!(all.starts_with("127.0.0.1 [") && all.ends_with(&end), "{all}");
+    assert_eq!(all.lines().count(), 1, "{all}");
+    assert!(own.contains("\"GET /own HTTP/1.1\" 200 3 \"-\" \"-\"\n"), "{own}");
+    assert_eq!(read("loud.log"), "");
+}
+
+#[test]
+fn a_group_of_one_server_and_the_usual_error_page() {
+    let app = Upstream::mirror();
+    let http = r#"
+        upstream shiny { server APP; keepalive 16; }
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            error_page 500 502 503 504 /50x.html;
+            location = /50x.html { root html; }
+            set $group shiny;
+            location / { proxy_pass http://shiny; }
+            location /named/ { proxy_pass http://$group$request_uri; }
+            location /down/ { proxy_pass http://127.0.0.1:1/; add_header X-Gone yes always; }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    running.sheen.expect_log("Connection refused");
+    for target in ["/x?y", "/named/x?y"] {
+        let seen = running.get(NAME, target).mirrored();
+        assert_eq!(seen.line, format!("GET {target} HTTP/1.1"));
+        assert_eq!(seen.field("host"), Some("shiny"));
+    }
+    let mut client = Client::plain(running.http);
+    assert_eq!(client.get(NAME, "/down/").status(), 502);
+    assert_eq!(client.get(NAME, "/x").status(), 200, "the connection goes on");
+}
+
+#[test]
+fn what_a_template_says_cannot_break_the_framing() {
+    let app = Upstream::mirror();
+    let http = r#"
+        server {
+            listen 127.0.0.1:HTTP_PORT;
+            location / {
+                proxy_pass http://APP;
+                proxy_set_header Content-Length 5;
+                proxy_set_header Transfer-Encoding chunked;
+                proxy_set_header Connection "upgrade, X-A";
+                proxy_set_header X-Split "$arg_a";
+                proxy_set_header X-Uri "$uri";
+                proxy_set_header Cookie "";
+            }
+        }
+    "#;
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let mut client = Client::plain(running.http);
+    client.send("GET /%0d%0aX-Evil:1?a=%0d%0aX HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\n\r\n");
+    let seen = client.answer("GET").mirrored();
+    for name in ["content-length", "transfer-encoding", "connection", "x-evil", "cookie"] {
+        assert_eq!(seen.field(name), None, "{name}: {}", seen.raw);
+    }
+}
