@@ -46,6 +46,7 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
         notes: tree.notes.clone(),
     };
     lower.refuse_pending(&tree.main);
+    lower.note_unserved(&tree.main);
     let config = lower.all(tree);
     match config {
         Some(config) if lower.problems.is_empty() => Ok(Loaded { config, warnings: lower.notes }),

@@ -1,4 +1,5 @@
-//! Directives that the table promises and no room lowers yet: refused by name, never dropped.
+//! Directives that the table promises and no room lowers yet: refused by name, or named in a note
+//! where serving goes on without them; never dropped in silence.
 
 use super::super::table::Treatment;
 use super::super::tree::Directive;
@@ -20,6 +21,31 @@ impl<'t> Lower<'t> {
             self.refuse_pending(directive.block());
         }
     }
+}
+
+impl<'t> Lower<'t> {
+    /// One note for each of the directives that this release serves without.
+    pub(super) fn note_unserved(&mut self, tree: &'t [Directive]) {
+        for (name, what) in UNSERVED {
+            if let Some(directive) = first(tree, name) {
+                self.note(directive, format!("\"{name}\": {what}"));
+            }
+        }
+        let taken: Vec<&str> =
+            TAKEN.iter().copied().filter(|name| first(tree, name).is_some()).collect();
+        if !taken.is_empty() {
+            let what = format!("these say nothing here yet: {}", taken.join(", "));
+            self.notes.push(super::said(None, what, None));
+        }
+    }
+}
+
+/// The first directive of this name, in any block.
+fn first<'t>(block: &'t [Directive], name: &str) -> Option<&'t Directive> {
+    block.iter().find_map(|directive| match directive.is(name) {
+        true => Some(directive),
+        false => first(directive.block(), name),
+    })
 }
 
 /// The row of a directive that has to be refused with these arguments.
@@ -55,4 +81,28 @@ const PENDING: &[(&str, Unless)] = &[
     ("ssl_reject_handshake", Unless::First("off")),
     ("ssl_session_ticket_key", Unless::Never),
     ("working_directory", Unless::Never),
+];
+
+/// What is missing when they stand in a file.
+const UNSERVED: &[(&str, &str)] = &[
+    ("root", "files are not served yet: a request for one is answered with 404"),
+    ("alias", "files are not served yet: a request for one is answered with 404"),
+    ("try_files", "files are not served yet, so none of them is found: the last word counts"),
+];
+
+/// Neither lowered nor refused: what they ask for is done in sheen's own way.
+const TAKEN: &[&str] = &[
+    "worker_connections",
+    "worker_rlimit_nofile",
+    "keepalive_requests",
+    "keepalive_time",
+    "server_tokens",
+    "proxy_buffering",
+    "proxy_request_buffering",
+    "ssl_ciphers",
+    "ssl_ecdh_curve",
+    "ssl_prefer_server_ciphers",
+    "ssl_session_cache",
+    "ssl_session_tickets",
+    "ssl_session_timeout",
 ];
