@@ -368,3 +368,20 @@ fn what_a_template_says_cannot_break_the_framing() {
         assert_eq!(seen.field(name), None, "{name}: {}", seen.raw);
     }
 }
+
+#[test]
+fn kernel_tls_is_asked_for_as_in_nginx() {
+    let http = r#"
+        server {
+            listen 127.0.0.1:HTTPS ssl;
+            ssl_certificate ROOT/site.crt;
+            ssl_certificate_key ROOT/site.key;
+            ssl_conf_command Options KTLS;
+            return 200 "here";
+        }
+    "#;
+    let running = Running::start(http, &[NAME]);
+    assert_eq!(running.get_tls(NAME, "/").text(), "here");
+    // Used or not is the kernel's affair; that it was asked for is said either way.
+    running.sheen.log().wait_for("kernel TLS");
+}

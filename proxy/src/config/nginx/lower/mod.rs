@@ -23,7 +23,7 @@ use super::tree::{Directive, Tree, find};
 use super::{Options, read};
 use crate::config::native::Loaded;
 use crate::config::raw::Place;
-use crate::config::{Compiled, Config, Dialect, Ktls, LogTarget, Problem, Site, Upstream};
+use crate::config::{Compiled, Config, Dialect, LogTarget, Problem, Site, Upstream};
 use crate::route::http::Http;
 use crate::route::log_format::LogFormat;
 use crate::route::variable::Registry;
@@ -109,7 +109,7 @@ impl<'t> Lower<'t> {
             workers: self.workers(tree),
             runtime: crate::config::Runtime::Auto,
             process: self.process(tree),
-            ktls: Ktls::Off,
+            ktls: tls.ktls,
             listeners: servers.listeners,
             trusted_proxies: Vec::new(),
             protocols: tls.protocols,

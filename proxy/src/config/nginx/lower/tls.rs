@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use super::super::tree::Directive;
 use super::servers::{Server, Servers};
 use super::{Lower, neutral_site};
-use crate::config::{CertificateFiles, ListenAddress, Protocols, Site};
+use crate::config::{CertificateFiles, Ktls, ListenAddress, Protocols, Site};
 
 /// What TLS is made of.
 pub(super) struct Tls {
     /// One for each server with TLS, the default one first.
     pub(super) sites: Vec<Site>,
     pub(super) protocols: Protocols,
+    pub(super) ktls: Ktls,
 }
 
 impl<'t> Lower<'t> {
@@ -35,6 +36,7 @@ impl<'t> Lower<'t> {
         };
         order.sort_by_key(|number| !is_default(number));
         let mut protocols = Protocols { tls12: true, tls13: true };
+        let mut ktls = Ktls::Off;
         let mut sites = Vec::new();
         for (at, number) in order.iter().enumerate() {
             let server = &servers.all[*number];
@@ -51,10 +53,29 @@ impl<'t> Lower<'t> {
             {
                 self.note_http2(line);
             }
+            if self.wants_kernel(server) {
+                ktls = Ktls::Auto;
+            }
             let certificates = self.certificates(server);
             sites.push(Site { names: names(server), certificates, ..neutral_site() });
         }
-        Tls { sites, protocols }
+        Tls { sites, protocols, ktls }
+    }
+
+    /// `ssl_conf_command Options KTLS`, the one command of OpenSSL's that means something here. One
+    /// server that says so says it for all.
+    fn wants_kernel(&mut self, server: &Server<'t>) -> bool {
+        let mut wants = false;
+        for line in server.scope.lines(&["ssl_conf_command"]) {
+            let [name, value] = [line.text(0), line.text(1)];
+            if name.eq_ignore_ascii_case("Options") && value.eq_ignore_ascii_case("KTLS") {
+                wants = true;
+            } else {
+                let what = format!("\"ssl_conf_command {name} {value}\": there is no OpenSSL here");
+                self.problem(line, what);
+            }
+        }
+        wants
     }
 
     fn protocols(&mut self, server: &Server<'t>) -> Protocols {

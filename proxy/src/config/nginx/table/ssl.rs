@@ -69,12 +69,7 @@ pub(super) const ROWS: &[Row] = &[
         Once(ONE),
         NoEffect("it means something with ssl_verify_client alone"),
     ),
-    row(
-        "ssl_conf_command",
-        HTTP_SERVER,
-        Many(TWO),
-        Refused("there is no OpenSSL here: use ssl_protocols and ssl_ciphers"),
-    ),
+    row("ssl_conf_command", HTTP_SERVER, Many(TWO), SSL),
     row(
         "ssl_crl",
         HTTP_SERVER,
