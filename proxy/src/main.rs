@@ -1,5 +1,6 @@
 //! The program: arguments in, exit code out.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -128,8 +129,11 @@ fn signal(source: &Source, word: remote::Word) -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "a dump is to be put into a file")]
+/// To stdout. A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) -> ExitCode {
-    print!("{text}");
-    ExitCode::SUCCESS
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use sheen_tests::pki::{self, KeyKind};
-use sheen_tests::sheen::{NAME, Setup, Sheen, run};
+use sheen_tests::sheen::{NAME, Setup, Sheen, binary, run};
 use sheen_tests::upstream::Upstream;
 use tempfile::TempDir;
 
@@ -24,6 +25,15 @@ fn help_and_version_are_printed() {
         assert!(text.contains("sheen"), "{argument}: {text}");
     }
     assert!(ran(dir.path(), &["-v"]).1.contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let sheen = Command::new(binary()).arg("directives").stdout(writer).output().unwrap();
+    let words = String::from_utf8_lossy(&sheen.stderr);
+    assert!(sheen.status.success() && words.is_empty(), "{words}");
 }
 
 #[test]
