@@ -31,8 +31,9 @@ fn sheen(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-/// The plain listener, as the error log tells it.
+/// The plain listener, as the error log tells it, which a thread of its own writes.
 fn address(dir: &Path) -> SocketAddr {
+    log_holds(dir, "listening on http://");
     let log = fs::read_to_string(dir.join("error.log")).unwrap();
     let found = log.rsplit("listening on http://").next().unwrap();
     found.lines().next().unwrap().parse().unwrap()
