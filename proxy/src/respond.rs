@@ -21,7 +21,7 @@ pub struct Answer<'a> {
 pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
     let page = page(answer.status);
     let type_and_length = format!(
-        "HTTP/1.1 {} {}\r\nServer: sheen\r\nContent-Type: text/html; charset=utf-8\r\n\
+        "HTTP/1.1 {:03} {}\r\nServer: sheen\r\nContent-Type: text/html; charset=utf-8\r\n\
          Content-Length: {}\r\nCache-Control: no-store\r\n",
         answer.status,
         reason(answer.status),
@@ -44,7 +44,7 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
 /// Writes head and a text of the configuration's.
 pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u8]) -> u64 {
     let status = answer.status;
-    let line = format!("HTTP/1.1 {status} {}\r\nServer: sheen\r\n", reason(status));
+    let line = format!("HTTP/1.1 {status:03} {}\r\nServer: sheen\r\n", reason(status));
     out.extend_from_slice(line.as_bytes());
     // RFC 9110 section 8.6.
     let bodyless = is_bodyless(status);

@@ -328,11 +328,11 @@ impl<'r, 'c> Run<'r, 'c> {
         }
     }
 
+    /// A redirect is no error: a page that `error_page` names for it, which nobody would get to see,
+    /// is not looked for.
     pub(super) fn answer_redirect(&mut self, status: u16) -> Phase {
-        match self.error_page(status) {
-            Some(phase) => phase,
-            None => Phase::Done(Decision::Redirect { status, location: self.location }),
-        }
+        self.context.state.status_override = 0;
+        Phase::Done(Decision::Redirect { status, location: self.location })
     }
 
     fn error_page(&mut self, status: u16) -> Option<Phase> {

@@ -60,7 +60,7 @@ impl<'t> Lower<'t> {
         self.level(&mut reading, level, &mut script);
         reading.settings[SERVER].script = script;
         Host {
-            name: server.names().next().unwrap_or_default().to_ascii_lowercase().into(),
+            name: first_name(server),
             merge_slashes: server.scope.flag("merge_slashes", true),
             underscores_in_headers: server.scope.flag("underscores_in_headers", false),
             server: phases::Server {
@@ -220,4 +220,10 @@ impl<'t> Lower<'t> {
             logs: self.access_logs(scope),
         }
     }
+}
+
+/// `$server_name`: the first name, that of `.example.com` without its dot.
+fn first_name(server: &Server<'_>) -> Box<[u8]> {
+    let name = server.names().next().unwrap_or_default();
+    name.strip_prefix(b".").unwrap_or(name).to_ascii_lowercase().into()
 }
