@@ -170,6 +170,7 @@ impl Exchange<'_> {
             let Poll::Ready(end) = answer.as_mut().poll(context) else { return Poll::Pending };
             Poll::Ready(end.map(|outcome| match uploaded {
                 Some(true) => outcome,
+                _ if matches!(outcome, Outcome::Intercepted(_)) => outcome,
                 // What is left of the request stands in the way of the next one, on both sides.
                 Some(false) | None => Outcome::Whole { keep_client: false, keep_upstream: false },
             }))
@@ -230,9 +231,7 @@ impl Exchange<'_> {
                 rewrite::interim(scratch, &head, raw);
                 Translated::Interim { head: scratch.len() }
             }
-            status if self.ongoing.is_some_and(|ongoing| ongoing.borrow().intercepts(status)) => {
-                return Ok(Translated::Intercepted(status));
-            }
+            status if self.intercepts(&head) => return Ok(Translated::Intercepted(status)),
             _ => Translated::Final(self.finish(&head, raw, scratch)?),
         };
         if let Translated::Final(_) = translated {
@@ -241,6 +240,10 @@ impl Exchange<'_> {
         }
         buf.replace_front(head_len, scratch);
         Ok(translated)
+    }
+
+    fn intercepts(&self, head: &AnswerHead<'_, '_>) -> bool {
+        self.ongoing.is_some_and(|ongoing| ongoing.borrow_mut().intercepts(head))
     }
 
     fn switch(&self, head: &AnswerHead<'_, '_>, raw: &[u8], out: &mut Vec<u8>) -> Sent {

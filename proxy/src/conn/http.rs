@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::{Connection, Next};
 use crate::fault::{Cause, Fault, Side};
-use crate::plan::Forward;
+use crate::plan::{Forward, Terms};
 use crate::record::log_fault;
 use crate::route::http::Http;
-use crate::serve::{self, Arrived, Begun, Deed, Ongoing};
-use crate::stage::Stage;
+use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing};
+use crate::stage::{Interrupt, Stage};
 
 impl Connection {
     pub(super) async fn exchange_http(
@@ -19,7 +19,7 @@ impl Connection {
         http: Arc<Http>,
         head_len: usize,
     ) -> Result<Next, Fault> {
-        let Begun { terms, mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
+        let Begun { mut terms, mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
         // What of the input is the request's head, or the app's in its place.
         let mut front = head_len;
         loop {
@@ -39,10 +39,16 @@ impl Connection {
                     front = forward.head;
                     forward.ongoing = Some(Box::new(RefCell::new(*ongoing)));
                     let end = self.forward(terms, &mut forward).await;
-                    let whole = forward.body.is_done() && !terms.has_body;
                     ongoing = taken(&mut forward)?;
-                    match self.after_forward(end, &mut ongoing, front, whole) {
-                        Ok(Err(page)) => page,
+                    let left = left(&end, terms);
+                    if left == Left::NoBody {
+                        front = 0;
+                    }
+                    match self.after_forward(end, &mut ongoing, front, left) {
+                        Ok(Err(page)) => {
+                            terms = ongoing.terms;
+                            page
+                        }
                         Ok(Ok(next)) => {
                             self.record.ongoing.replace(Some(ongoing));
                             return Ok(next);
@@ -63,20 +69,18 @@ impl Connection {
         end: Result<Next, Fault>,
         ongoing: &mut Ongoing,
         front: usize,
-        whole: bool,
+        left: Left,
     ) -> Result<Result<Next, Deed>, Fault> {
         let status = match &end {
             Ok(Next::Intercepted(status)) => Some(*status),
             Ok(_) => None,
-            Err(fault) => fault.status().filter(|_| fault.side != Side::Client),
+            Err(fault) => fault.status().filter(|status| has_page(fault, *status)),
         };
         let answering = self.record.answering.get();
         let Some(status) = status.filter(|_| !answering) else { return end.map(Ok) };
-        let page = if whole {
+        let page = {
             let scratch = &mut *self.worker.scratch.borrow_mut();
-            serve::fail(ongoing, status, &mut self.input, front, scratch)
-        } else {
-            None
+            serve::fail(ongoing, status, &mut self.input, front, left, scratch)
         };
         match (page, end) {
             (Some(page), end) => {
@@ -112,6 +116,25 @@ impl Connection {
         let scratch = &mut *self.worker.scratch.borrow_mut();
         serve::begin(&mut self.input, head_len, arrived, &mut self.record.request, scratch)
             .map_err(|refusal| self.refuse(refusal))
+    }
+}
+
+/// True when an error page of the location takes the place of a fault.
+fn has_page(fault: &Fault, status: u16) -> bool {
+    match fault.cause {
+        Cause::Interrupted(Interrupt::Drain | Interrupt::Cut) => false,
+        // A body that turns out too large is the client's fault, and has a page all the same.
+        _ => fault.side != Side::Client || status == 413,
+    }
+}
+
+/// What of a request an error page can still count on.
+fn left(end: &Result<Next, Fault>, terms: Terms) -> Left {
+    match end {
+        _ if !terms.has_body => Left::All,
+        // Nothing of it has been sent.
+        Err(fault) if fault.stage == Stage::ConnectUpstream => Left::All,
+        _ => Left::NoBody,
     }
 }
 

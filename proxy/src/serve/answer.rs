@@ -8,12 +8,22 @@ use crate::respond;
 use crate::route::http::Content;
 
 impl Ongoing {
-    /// True when an answer of that status is replaced by an error page.
-    pub fn intercepts(&self, status: u16) -> bool {
+    /// True when an answer is replaced by an error page.
+    pub fn intercepts(&mut self, head: &AnswerHead<'_, '_>) -> bool {
         let Content::Proxy(proxy) = &self.in_force().content else { return false };
-        status >= 300
-            && proxy.intercepts
-            && self.http.hosts[self.host].server.settings[self.location].error_pages.has(status)
+        let pages = &self.http.hosts[self.host].server.settings[self.location].error_pages;
+        let intercepts = head.status >= 300 && proxy.intercepts && pages.has(head.status);
+        if intercepts && head.status == 401 {
+            // Without them a browser does not know what to ask its user for.
+            for (_, header) in head.fields.iter() {
+                if header.name.eq_ignore_ascii_case("www-authenticate") {
+                    self.challenge.extend_from_slice(b"WWW-Authenticate: ");
+                    self.challenge.extend_from_slice(header.value);
+                    self.challenge.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        intercepts
     }
 
     /// Writes the head of the answer of the upstream at `address`.
@@ -49,9 +59,9 @@ impl Ongoing {
                 {
                     continue;
                 }
-                let start = out.len();
                 out.extend_from_slice(field);
                 out.extend_from_slice(b": ");
+                let begin = out.len();
                 let value = header.value;
                 let rewritten = match () {
                     _ if field.eq_ignore_ascii_case(b"location") => {
@@ -66,7 +76,7 @@ impl Ongoing {
                     _ => false,
                 };
                 if !rewritten {
-                    out.truncate(start + field.len() + 2);
+                    out.truncate(begin);
                     out.extend_from_slice(value);
                 }
                 out.extend_from_slice(b"\r\n");

@@ -36,7 +36,8 @@ pub struct Ongoing {
     pub(super) host: usize,
     /// Whose content it gets, once that is known.
     pub(super) location: usize,
-    pub(super) terms: Terms,
+    /// What it asks of the client's connection; an error may ask for less.
+    pub terms: Terms,
     pub(super) length: Length,
     pub(super) upgrade: Upgrade,
     pub(super) identity: Rc<Identity>,
@@ -46,6 +47,8 @@ pub struct Ongoing {
     pub(super) requests: u64,
     pub(super) begun_ms: u64,
     pub(super) request_id: [u8; 16],
+    /// Lines of a 401 that an error page takes the place of: it asks for the same.
+    pub(super) challenge: Vec<u8>,
     /// `$proxy_host` and `$proxy_port`.
     pub(super) proxy_host: Vec<u8>,
     pub(super) proxy_port: Vec<u8>,

@@ -38,7 +38,7 @@ impl Author<'_> {
             Decision::Status { status, location } => {
                 let overriding = context.state.status_override;
                 let status = if overriding > 0 { overriding } else { status };
-                (location, Some(Reply { status, location: Vec::new(), text: None }))
+                (location, Some(Reply::page(status)))
             }
             Decision::Text { status, location } => {
                 let text = Some(output.clone());
@@ -80,9 +80,15 @@ impl Author<'_> {
 }
 
 impl Reply {
+    /// The page of a status.
+    pub(super) fn page(status: u16) -> Self {
+        Self { status, location: Vec::new(), text: None }
+    }
+
     /// Head and body, with what the location adds.
     pub(super) fn finish(self, ongoing: &mut Ongoing) -> Deed {
         let mut fields = self.location;
+        fields.append(&mut ongoing.challenge);
         let seen = Seen { status: self.status, ..Seen::default() };
         let at = ongoing.location;
         ongoing.with(&seen, |mut context, host, _| {

@@ -40,6 +40,15 @@ pub enum Deed {
     },
 }
 
+/// What of a request is there for its error page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    All,
+    /// Its body has been passed on, in part or as a whole: nothing is kept of it, so it can't be
+    /// sent to a second app.
+    NoBody,
+}
+
 /// What is known of the connection a request came on.
 #[derive(Debug)]
 pub struct Arrived<'a> {
@@ -107,20 +116,33 @@ pub fn begin(
     Ok(Begun { terms, ongoing, deed })
 }
 
-/// What is done about an error of the upstream: an error page, if the location has one that is
-/// not another error. `None` where there is none.
+/// What is done about an error of the upstream: the error page of the location, or our own with the
+/// fields that the location adds. `None` where not even that can be had.
 pub fn fail(
     ongoing: &mut Ongoing,
     status: u16,
     input: &mut Buf,
     head_len: usize,
+    left: Left,
     scratch: &mut Vec<u8>,
 ) -> Option<Deed> {
     let location = ongoing.location;
-    if ongoing.http.hosts[ongoing.host].server.settings[location].error_pages.is_empty() {
-        return None;
+    if left == Left::NoBody || ongoing.upgrade != Upgrade::None {
+        // The rest of a body, or frames sent too soon, must not be taken for another request.
+        ongoing.terms.keep_alive = false;
+        ongoing.upgrade = Upgrade::None;
+    }
+    if left == Left::NoBody {
+        ongoing.length = Length::None;
     }
     let choice = decide(ongoing, scratch, |run| Some(run.fail(status, location)))?;
+    let asks_for_body = !scratch.starts_with(b"GET ") && !scratch.starts_with(b"HEAD ");
+    let choice = match choice {
+        Choice::Proxy { .. } if left == Left::NoBody && asks_for_body => {
+            Choice::Reply(own::Reply::page(status))
+        }
+        choice => choice,
+    };
     forwarded(choice, input, head_len, ongoing, false, scratch).ok()
 }
 
@@ -272,6 +294,7 @@ fn ongoing(
         tls: arrived.tls,
         requests: arrived.requests,
         begun_ms: ongoing::now_ms(),
+        challenge: Vec::new(),
         proxy_host: Vec::new(),
         proxy_port: Vec::new(),
     }
