@@ -64,6 +64,19 @@ impl Fields {
         self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
     }
 
+    /// True when `add_header` takes the place of the app's field of that name: a page has one ETag
+    /// and one Last-Modified.
+    pub fn replaces(&self, name: &[u8], status: u16) -> bool {
+        let is_single = match name.len() {
+            4 => name.eq_ignore_ascii_case(b"etag"),
+            13 => name.eq_ignore_ascii_case(b"last-modified"),
+            _ => false,
+        };
+        let common = COMMON_STATUSES.contains(&status);
+        let mut fields = self.fields.iter().filter(|field| common || field.always);
+        is_single && fields.any(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
     /// Appends `Name: value` lines; fields whose value is empty are left out. With a status, only
     /// those that go with it.
     pub fn append(&self, status: Option<u16>, context: &mut Context<'_>, out: &mut Vec<u8>) {

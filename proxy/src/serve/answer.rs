@@ -2,6 +2,7 @@
 //! `add_header`.
 
 use super::ongoing::{Ongoing, Seen};
+use super::own::Author;
 use crate::h1::head::AnswerHead;
 use crate::h1::rewrite::{self, Outgoing};
 use crate::respond;
@@ -46,7 +47,9 @@ impl Ongoing {
             fields: head.fields.list(),
             ..Seen::default()
         };
+        let (local, tls) = (self.local, self.tls);
         self.with(&seen, |mut context, host, _| {
+            let author = Author { host, local, tls };
             let location = &host.locations[at];
             let Content::Proxy(proxy) = &location.content else { return };
             if proxy.hides(b"server") {
@@ -56,6 +59,7 @@ impl Ongoing {
                 let field = header.name.as_bytes();
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
                     || proxy.hides(field)
+                    || location.added.replaces(field, status)
                 {
                     continue;
                 }
@@ -78,6 +82,11 @@ impl Ongoing {
                 if !rewritten {
                     out.truncate(begin);
                     out.extend_from_slice(value);
+                } else if out.get(begin) == Some(&b'/') && field.eq_ignore_ascii_case(b"location") {
+                    // As with a redirect of our own.
+                    let mut base = Vec::new();
+                    author.append_base(location.redirects, &context, &mut base);
+                    out.splice(begin..begin, base);
                 }
                 out.extend_from_slice(b"\r\n");
             }

@@ -57,7 +57,7 @@ impl Author<'_> {
     }
 
     /// Appends scheme, host and port in front of a path, as the directives have it.
-    fn append_base(&self, how: OwnRedirects, context: &Context<'_>, out: &mut Vec<u8>) {
+    pub(super) fn append_base(&self, how: OwnRedirects, context: &Context<'_>, out: &mut Vec<u8>) {
         if !how.absolute {
             return;
         }
