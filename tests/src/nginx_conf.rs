@@ -26,10 +26,16 @@ impl Running {
     pub fn start(http: &str, names: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
+        Self::start_in(dir, &whole(http), &[])
+    }
+
+    /// Runs a whole file with the same words in it, in a folder that is ready, with further
+    /// arguments.
+    pub fn start_in(dir: TempDir, text: &str, arguments: &[&str]) -> Self {
         let (plain, secure) = (free_port(), free_port());
-        let path = write(dir.path(), http, plain, secure);
+        let path = write_whole(dir.path(), text, plain, secure);
         let setup = Setup::to_address("");
-        let sheen = Sheen::spawn(setup, dir, &["-c", &path]);
+        let sheen = Sheen::spawn(setup, dir, &[&["-c", &path], arguments].concat());
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self { sheen, http: address(plain), https: address(secure) }
     }
@@ -45,22 +51,29 @@ impl Running {
     }
 }
 
-/// Writes the configuration; its path.
+/// Writes the configuration around the inside of an http block; its path.
 pub fn write(dir: &Path, http: &str, plain: u16, secure: u16) -> String {
-    let http = http
+    write_whole(dir, &whole(http), plain, secure)
+}
+
+fn whole(http: &str) -> String {
+    format!(
+        "worker_processes 1; daemon off;\nevents {{ worker_connections 64; }}\nhttp {{\n{http}\n}}\n"
+    )
+}
+
+fn write_whole(dir: &Path, text: &str, plain: u16, secure: u16) -> String {
+    let text = text
         .replace("HTTPS", &secure.to_string())
         .replace("HTTP_PORT", &plain.to_string())
         .replace("ROOT", &dir.display().to_string());
     let path = dir.join("nginx.conf");
-    let text = format!(
-        "worker_processes 1; daemon off;\nevents {{ worker_connections 64; }}\nhttp {{\n{http}\n}}\n"
-    );
     fs::write(&path, text).unwrap();
     path.display().to_string()
 }
 
 /// A port below those that the kernel gives to others.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -40,8 +40,6 @@ mod upgrade;
 
 mod nginx_conf;
 
-mod engine;
-mod engine_fields;
 mod file_sending;
 mod files;
 mod fuzz;

@@ -3,10 +3,9 @@
 use std::fs;
 
 use sheen_tests::client::{Answer, Client};
-use sheen_tests::nginx;
 use sheen_tests::nginx_conf::{Running, write};
 use sheen_tests::sheen::{NAME, run};
-use sheen_tests::upstream::{Upstream, ok};
+use sheen_tests::upstream::Upstream;
 use sheen_tests::{wait, websocket};
 use tempfile::TempDir;
 use tungstenite::protocol::Role;
@@ -129,105 +128,6 @@ fn redirects_of_rstudio_come_back_under_the_clients_address() {
     assert!(app.received().starts_with("GET /x?y HTTP/1.1\r\n"), "{}", app.received());
     let answer = running.get(NAME, "/rstudio");
     assert_eq!((answer.status(), location(&answer)), (301, "http://app.test/rstudio/"));
-}
-
-/// Locations of every kind in front of two apps.
-const LOCATIONS: &str = r#"
-    server {
-        listen 127.0.0.1:PORT default_server;
-        server_name app.test;
-        add_header X-Level server;
-        rewrite ^/app$ /app/ permanent;
-        location = / { return 200 "exact\n"; }
-        location / { proxy_pass http://ONE; }
-        location /app/ { proxy_pass http://TWO/; }
-        location /keep/ { proxy_pass http://TWO; proxy_set_header X-A "$uri $arg_b"; }
-        location ^~ /static/ { return 200 "static\n"; }
-        location ~ \.(png|gif)$ { add_header X-Ext $1 always; return 200 "image $1\n"; }
-        location ~* /case/(?<word>[a-z]+) { return 200 "$word\n"; }
-        location /old/ { rewrite ^/old/(.*)$ /app/$1 last; }
-        location /gone { return 410; }
-        location /moved { return 302 /app/; }
-        location /text { return 403 "no\n"; }
-        location /broken/ { proxy_pass http://127.0.0.1:1; error_page 502 = @sorry; }
-        location @sorry { return 503 "sorry\n"; }
-        location /caught/ {
-            proxy_pass http://FAIL;
-            proxy_intercept_errors on;
-            error_page 404 /text;
-        }
-        location /method { if ($request_method = POST) { return 405; } return 200 "$scheme\n"; }
-        location /inside { internal; return 200 "secret\n"; }
-    }
-    server {
-        listen 127.0.0.1:PORT;
-        server_name *.wild.test ~^(?<user>[a-z]+)\.users\.test$;
-        return 200 "other $user $host\n";
-    }
-"#;
-
-const ASKED: &[(&str, &str)] = &[
-    ("app.test", "/"),
-    ("app.test", "/a/../b?c=d"),
-    ("app.test", "/app"),
-    ("app.test", "/app/x%20y?z"),
-    ("app.test", "/keep"),
-    ("app.test", "/keep/%41?b=2"),
-    ("app.test", "/static/a.png"),
-    ("app.test", "/x/a.gif"),
-    ("app.test", "/CASE/word"),
-    ("app.test", "/old/x?y"),
-    ("app.test", "/gone"),
-    ("app.test", "/moved"),
-    ("app.test", "/text"),
-    ("app.test", "/broken/"),
-    ("app.test", "/caught/"),
-    ("app.test", "/method"),
-    ("app.test", "/inside"),
-    ("a.wild.test", "/"),
-    ("joe.users.test", "/"),
-    ("unknown.test", "/method"),
-];
-
-#[test]
-fn locations_lead_where_nginx_leads() {
-    if !nginx::is_installed() {
-        return;
-    }
-    // nginx asks with HTTP/1.0 unless told otherwise, so the version is left out.
-    let mirror = |word: &'static str| {
-        Upstream::start(move |conn| {
-            conn.answer_all(|request| {
-                let target = request.head.line.split(' ').nth(1).unwrap();
-                let host = request.head.field("host").unwrap_or_default();
-                let own = request.head.field("x-a").unwrap_or_default();
-                ok(&format!("{word} {target} {host} {own}\n")).into_bytes()
-            });
-        })
-    };
-    let (one, two) = (mirror("one"), mirror("two"));
-    let fail = Upstream::answering("HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n");
-    let http = LOCATIONS
-        .replace("ONE", one.address())
-        .replace("TWO", two.address())
-        .replace("FAIL", fail.address());
-    let real = nginx::Nginx::start(&http, &[]);
-    let running = Running::start(&http.replace(":PORT", ":HTTP_PORT"), &[NAME]);
-    running.sheen.expect_log("Connection refused");
-    for (host, target) in ASKED {
-        let ours = running.get(host, target);
-        let theirs = Client::plain(([127, 0, 0, 1], real.port).into()).get(host, target);
-        let said = |answer: &Answer, port: u16| {
-            let at = location(answer).replace(&format!(":{port}"), ":PORT");
-            // Pages of our own are not nginx's.
-            let html = answer.field("content-type").is_some_and(|kind| kind.contains("html"));
-            let body = if html { String::new() } else { answer.text() };
-            let fields = ["x-level", "x-ext"].map(|name| answer.field(name).map(str::to_owned));
-            (answer.status(), at, body, fields)
-        };
-        let (ours, theirs) = (said(&ours, running.http.port()), said(&theirs, real.port));
-        assert_eq!(ours, theirs, "{host} {target}");
-    }
 }
 
 #[test]

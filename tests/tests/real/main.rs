@@ -14,6 +14,7 @@ mod certbot;
 mod scene;
 mod shiny;
 
+mod nginx_conf;
 mod renewal;
 mod shiny_app;
 

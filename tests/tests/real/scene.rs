@@ -1,10 +1,13 @@
 //! Where most of these tests play: Shiny, sheen in front of it, a browser that has opened the app
 //! over https.
 
+use std::fs;
 use std::sync::RwLockReadGuard;
 
 use serde_json::{Value, json};
+use sheen_tests::nginx_conf::Running;
 use sheen_tests::sheen::{NAME, Setup, Sheen};
+use tempfile::TempDir;
 
 use crate::authority;
 use crate::browser::Browser;
@@ -31,18 +34,45 @@ pub(crate) struct Page {
 impl Scene {
     /// `None` when parts are missing and the environment allows it.
     pub(crate) fn open() -> Option<Self> {
+        Self::with("/", |app, certbot| {
+            let mut setup = Setup::to_address(&app.address());
+            setup.workers = 2;
+            setup.sites[0].files = vec![certbot.files()];
+            let sheen = setup.start();
+            let url = format!("https://{NAME}:{}", sheen.https().port());
+            (sheen, url)
+        })
+    }
+
+    /// The same with an nginx.conf, of which the app is below `path`; with TLS or without, as that
+    /// has it.
+    pub(crate) fn by_nginx_conf(conf: &str, path: &str) -> Option<Self> {
+        Self::with(path, |app, certbot| {
+            let dir = TempDir::new().unwrap();
+            let (cert, key) = certbot.files();
+            fs::copy(cert, dir.path().join("site.crt")).unwrap();
+            fs::copy(key, dir.path().join("site.key")).unwrap();
+            let text = conf.replace("APP", &app.address());
+            let running = Running::start_in(dir, &text, &["-g", "daemon off;"]);
+            let url = match conf.contains("HTTPS") {
+                true => format!("https://{NAME}:{}", running.https.port()),
+                false => format!("http://{NAME}:{}", running.http.port()),
+            };
+            (running.sheen, url)
+        })
+    }
+
+    /// Opens the app where `start` has put it.
+    fn with(path: &str, start: impl FnOnce(&Shiny, &Certbot) -> (Sheen, String)) -> Option<Self> {
         if !parts::present(&[Part::Chromium, Part::Shiny]) {
             return None;
         }
         let turn = parts::beside_others();
         let app = Shiny::start();
         let certbot = Certbot::new(&authority::issue(&[NAME]));
-        let mut setup = Setup::to_address(&app.address());
-        setup.workers = 2;
-        setup.sites[0].files = vec![certbot.files()];
-        let sheen = setup.start();
+        let (sheen, url) = start(&app, &certbot);
         let browser = Browser::start(&authority::pin());
-        browser.open(&format!("https://{NAME}:{}/", sheen.https().port()));
+        browser.open(&format!("{url}{path}"));
         browser.wait_for("window.Shiny?.shinyapp?.$socket?.readyState === 1");
         browser.wait_for("document.querySelector('#bins_shown').textContent === '30'");
         Some(Self { page: Page { browser }, sheen, app, certbot, _turn: turn })
