@@ -20,7 +20,7 @@ pub(super) struct Flags {
     /// Test the configuration and exit
     #[arg(short = 't')]
     test: bool,
-    /// Test the configuration, print it with every default spelled out, and exit
+    /// Test the configuration, print what is in force, and exit
     #[arg(short = 'T')]
     dump: bool,
     /// Say only what is wrong, with -t
