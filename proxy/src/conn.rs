@@ -292,15 +292,13 @@ impl Connection {
     }
 
     fn plan(&mut self, head_len: usize) -> Result<Plan, Fault> {
-        let routes = &self.snapshot.routes;
         let handshake = self.identity.handshake.get();
-        let server_name = handshake.and_then(|handshake| handshake.server_name.as_deref());
         let context = Context {
             snapshot: &self.snapshot,
             client: &self.identity.address,
             trusted: self.identity.trusted.get(),
             tls: self.client.is_tls(),
-            handshake_site: server_name.map(|name| routes.index(name)),
+            server_name: handshake.and_then(|handshake| handshake.server_name.as_deref()),
             draining: self.worker.is_draining(),
         };
         let scratch = &mut *self.worker.scratch.borrow_mut();
