@@ -228,3 +228,23 @@ fn an_nginx_conf_is_printed_with_its_includes_as_written() {
         Err(error) => eprintln!("SKIPPED: not compared with nginx: {error}"),
     }
 }
+
+#[test]
+fn a_test_of_the_configuration_tries_every_access_log() {
+    let dir = TempDir::new().unwrap();
+    let shown = dir.path().to_str().unwrap();
+    let text = format!(
+        "pid {shown}/run.pid;\nerror_log {shown}/error.log;\nevents {{}}\n\
+         http {{ access_log {shown}/a.log; access_log {shown}/no/b.log; \
+         server {{ listen 127.0.0.1:18997; return 204; }} }}\n"
+    );
+    fs::write(dir.path().join("site.conf"), text).unwrap();
+    let missing = format!(
+        "PROGRAM: [emerg] open() \"{shown}/no/b.log\" failed (2: No such file or directory)"
+    );
+    let arguments = ["-t", "-p", shown, "-c", "site.conf"];
+    let ours = sheen(dir.path(), &arguments);
+    for (code, lines) in [Some(ours), nginx(dir.path(), &arguments)].into_iter().flatten() {
+        assert!(code == Some(1) && lines.contains(&missing), "{code:?} {lines:?}");
+    }
+}
