@@ -166,10 +166,18 @@ impl Connection {
         Ok(None)
     }
 
+    /// A reload reaches connections that stay open, between two of their requests. While there is
+    /// none, the reference count that all workers share is left alone.
+    fn take_published(&mut self) {
+        let published = self.worker.shared.snapshot.load();
+        if !Arc::ptr_eq(&published, &self.snapshot) {
+            self.snapshot = Arc::clone(&published);
+        }
+    }
+
     /// Waits for a whole request head at the front of `input`.
     async fn read_head(&mut self) -> Result<Arrival, Fault> {
-        // A reload reaches connections that stay open, between two of their requests.
-        self.snapshot = self.worker.shared.snapshot.load_full();
+        self.take_published();
         let timeouts = self.snapshot.limits.timeouts.clone();
         let draining = self.worker.is_draining();
         if draining && self.served > 0 && self.input.is_empty() {

@@ -10,4 +10,4 @@ mod plan;
 mod request;
 
 pub use ongoing::{Ongoing, Seen};
-pub use plan::{Arrived, Begun, Deed, Left, begin, fail};
+pub use plan::{Arrived, Begun, Deed, Left, begin, fail, probe};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use sheen_tests::client::Client;
 use sheen_tests::message;
 use sheen_tests::nginx::Nginx;
-use sheen_tests::nginx_conf::free_port;
+use sheen_tests::port;
 use sheen_tests::sheen::{Setup, Sheen};
 use sheen_tests::upstream::{self, Conn, Upstream, ok};
 use sheen_tests::websocket;
@@ -46,7 +46,7 @@ impl Pair {
     pub(crate) fn start(conf: &str) -> Self {
         let (nginx_app, sheen_app) = (App::start(), App::start());
         let nginx = Nginx::start(&nginx_app.fill_in(conf), &[]);
-        let port = free_port();
+        let port = port::free();
         let sheen = start_sheen(&sheen_app.fill_in(conf), port);
         Self {
             nginx: Side { port: nginx.port, app: nginx_app },

@@ -285,7 +285,7 @@ fn debians_own_file_with_a_site_that_is_enabled() {
         .replace("/run/nginx.pid", "ROOT/nginx.pid");
     let app = app();
     let site = include_str!("published/site_available.conf").replace("APP", app.address());
-    let port = sheen_tests::nginx_conf::free_port();
+    let port = sheen_tests::port::free();
     let root = dir.path().display().to_string();
     let site = site.replace("HTTP_PORT", &port.to_string()).replace("ROOT", &root);
     fs::write(dir.path().join("sites-available/shiny"), site).unwrap();

@@ -64,10 +64,7 @@ impl Scene {
 
     /// Opens the app where `start` has put it.
     fn with(path: &str, start: impl FnOnce(&Shiny, &Certbot) -> (Sheen, String)) -> Option<Self> {
-        if !parts::present(&[Part::Chromium, Part::Shiny]) {
-            return None;
-        }
-        let turn = parts::beside_others();
+        let turn = parts::beside_others(&[Part::Chromium, Part::Shiny])?;
         let app = Shiny::start();
         let certbot = Certbot::new(&authority::issue(&[NAME]));
         let (sheen, url) = start(&app, &certbot);
