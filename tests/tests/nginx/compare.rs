@@ -96,6 +96,11 @@ fn fields_are_set_added_and_inherited_as_in_nginx() {
 }
 
 #[test]
+fn what_is_inherited_is_what_nginx_inherits() {
+    compare(&Scenario::new("inheritance", include_str!("scenarios/inheritance.txt")));
+}
+
+#[test]
 fn answers_of_apps_arrive_as_from_nginx() {
     compare(&Scenario::new("answers", include_str!("scenarios/answers.txt")));
 }
