@@ -29,6 +29,7 @@ impl Ongoing {
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let at = self.location;
+        let kept = self.handed_fields().to_vec();
         let seen = Seen {
             status,
             upstream_addr: address.as_bytes(),
@@ -71,6 +72,7 @@ impl Ongoing {
                 }
                 out.extend_from_slice(b"\r\n");
             }
+            out.extend_from_slice(&kept);
             location.added.append(Some(status), &mut context, out);
         });
         rewrite::end_answer(out, outgoing);
