@@ -168,10 +168,18 @@ impl Connection {
         Ok(None)
     }
 
+    /// A reload reaches connections that stay open, between two of their requests. While there is
+    /// none, the reference count that all workers share is left alone.
+    fn take_published(&mut self) {
+        let published = self.worker.shared.snapshot.load();
+        if !Arc::ptr_eq(&published, &self.snapshot) {
+            self.snapshot = Arc::clone(&published);
+        }
+    }
+
     /// Waits for a whole request head at the front of `input`.
     async fn read_head(&mut self) -> Result<Arrival, Fault> {
-        // A reload reaches connections that stay open, between two of their requests.
-        self.snapshot = self.worker.shared.snapshot.load_full();
+        self.take_published();
         let timeouts = self.snapshot.limits.timeouts.clone();
         let draining = self.worker.is_draining();
         if draining && self.served > 0 && self.input.is_empty() {
@@ -286,15 +294,13 @@ impl Connection {
     }
 
     fn plan(&mut self, head_len: usize) -> Result<Plan, Fault> {
-        let routes = &self.snapshot.routes;
         let handshake = self.identity.handshake.get();
-        let server_name = handshake.and_then(|handshake| handshake.server_name.as_deref());
         let context = Context {
             snapshot: &self.snapshot,
             client: &self.identity.address,
             trusted: self.identity.trusted.get(),
             tls: self.client.is_tls(),
-            handshake_site: server_name.map(|name| routes.index(name)),
+            server_name: handshake.and_then(|handshake| handshake.server_name.as_deref()),
             draining: self.worker.is_draining(),
         };
         let scratch = &mut *self.worker.scratch.borrow_mut();

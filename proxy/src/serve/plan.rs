@@ -221,7 +221,8 @@ fn decide(
     };
     let mut place = ongoing.location;
     let choice = ongoing.with(seen, |context, host, parsed| {
-        let mut probe = |path: &[u8]| probe(path, &complaints);
+        let mut complain = |level, words| complaints.borrow_mut().push((level, words));
+        let mut probe = |path: &[u8]| probe(path, &mut complain);
         let mut run = Run::new(&host.server, context, &mut probe);
         let mut decision = start(&mut run)?;
         loop {
@@ -415,8 +416,9 @@ fn ongoing(
     }
 }
 
-/// What `try_files` and `if (-f ...)` ask of the file system.
-fn probe(path: &[u8], complaints: &RefCell<Vec<Complaint>>) -> Probe {
+/// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.
+/// What else is wrong than that nothing is there, becomes a complaint.
+pub fn probe(path: &[u8], complain: &mut dyn FnMut(Level, String)) -> Probe {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;
@@ -429,7 +431,7 @@ fn probe(path: &[u8], complaints: &RefCell<Vec<Complaint>>) -> Probe {
             if is_news {
                 let (path, error) = (String::from_utf8_lossy(path), errno::words(&error));
                 let words = format!("stat() {path:?} failed ({error})");
-                complaints.borrow_mut().push((Level::Crit, words));
+                complain(Level::Crit, words);
             }
             return Probe::Nothing;
         }
