@@ -23,12 +23,17 @@ impl Running {
     /// Runs `http`, the inside of an http block in which `HTTP_PORT` and `HTTPS` stand for ports and
     /// `ROOT` for its folder, where `site.crt` and `site.key` are for `names`.
     pub fn start(http: &str, names: &[&str]) -> Self {
+        Self::start_with(http, names, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(http: &str, names: &[&str], further: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
         let (plain, secure) = (port::free(), port::free());
         let path = write(dir.path(), http, plain, secure);
         let setup = Setup::to_address("");
-        let sheen = Sheen::spawn(setup, dir, &["-c", &path]);
+        let sheen = Sheen::spawn(setup, dir, &[&["-c", &*path], further].concat());
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self { sheen, http: address(plain), https: address(secure) }
     }

@@ -9,6 +9,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sheen_tests::client::Client;
@@ -306,4 +307,26 @@ fn what_is_odd_about_files_is_noted_in_nginxs_words() {
         assert!(said.contains(words), "{said}");
     }
     assert!(tested.status.success(), "{said}");
+}
+
+#[test]
+fn what_the_workers_may_not_read_is_forbidden_and_said() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let http = "access_log off; server { listen 127.0.0.1:HTTP_PORT; root ROOT/closed;
+        location /tried/ { try_files $uri /fallback; } location = /fallback { return 200 back; } }";
+    let running = Running::start_with(http, &[NAME], &["-g", "user nobody nogroup;"]);
+    let closed = running.sheen.dir.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let root = closed.display();
+    assert_eq!(running.get(NAME, "/x").status(), 403);
+    running.sheen.expect_log(&format!("open() \"{root}/x\" failed (13: Permission denied)"));
+    assert_eq!(running.get(NAME, "/tried/x").text(), "back");
+    let words = format!("stat() \"{root}/tried/x\" failed (13: Permission denied)");
+    let line = running.sheen.log().wait_for(&words);
+    assert!(line.contains(" [crit] ") && line.contains("request: \"GET /tried/x"), "{line}");
+    assert_eq!(running.get(NAME, "/").status(), 403);
+    running.sheen.expect_log(&format!("\"{root}/index.html\" is forbidden (13: "));
 }

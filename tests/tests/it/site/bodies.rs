@@ -87,16 +87,59 @@ fn an_app_that_stops_in_the_middle_of_an_upload_gets_its_page() {
     fs::write(running.sheen.dir.path().join("50x.html"), "sorry").unwrap();
     let mut client = Client::plain(running.http);
     let len = 64 << 20;
-    client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"));
-    // As much as is taken.
-    while client.try_send(vec![b'x'; 1 << 16]).is_ok() {
-        if app.received().len() > 1 << 18 {
-            break;
-        }
-    }
+    client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\nhello"));
     let answer = client.answer("POST");
     assert_eq!((answer.status(), &*answer.text()), (502, "sorry"));
     assert_eq!(answer.field("connection"), Some("close"));
+}
+
+#[test]
+fn an_app_that_answers_an_upload_with_an_error_too_early_gets_its_page() {
+    let app = Upstream::start(|conn| {
+        conn.head();
+        conn.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        conn.rest();
+    });
+    let http = "server { listen 127.0.0.1:HTTP_PORT; client_max_body_size 0;
+        error_page 403 /no.html; location = /no.html { root ROOT; }
+        location / { proxy_pass http://APP; proxy_intercept_errors on; } }";
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    fs::write(running.sheen.dir.path().join("no.html"), "not you").unwrap();
+    let mut client = Client::plain(running.http);
+    let len = 64 << 20;
+    client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\nhello"));
+    let answer = client.answer("POST");
+    assert_eq!((answer.status(), &*answer.text()), (403, "not you"));
+    assert_eq!(answer.field("connection"), Some("close"));
+}
+
+#[test]
+fn a_client_that_waits_for_leave_to_send_a_body_is_answered_without_it() {
+    let http = "server { listen 127.0.0.1:HTTP_PORT; root ROOT; }";
+    let running = Running::start(http, &[NAME]);
+    let mut client = Client::plain(running.http);
+    client.send(
+        "POST /site.crt HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+    );
+    let answer = client.answer("POST");
+    assert_eq!((answer.status(), answer.interim.len()), (405, 0));
+    assert_eq!(answer.field("connection"), Some("close"));
+    client.closes();
+}
+
+#[test]
+fn a_client_of_http_1_0_keeps_its_connection_if_it_asks() {
+    let http = "server { listen 127.0.0.1:HTTP_PORT; root ROOT; }";
+    let running = Running::start(http, &[NAME]);
+    let mut client = Client::plain(running.http);
+    for _ in 0..2 {
+        client.send("GET /site.crt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let answer = client.answer("GET");
+        assert_eq!((answer.status(), answer.field("connection")), (200, Some("keep-alive")));
+    }
+    client.send("GET /site.crt HTTP/1.0\r\n\r\n");
+    assert_eq!(client.answer("GET").field("connection"), Some("close"));
+    client.closes();
 }
 
 #[test]
