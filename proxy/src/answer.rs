@@ -49,10 +49,19 @@ pub enum Outcome {
     Tunnel,
     /// An error page is to take the place of an answer of this status.
     Intercepted(u16),
+    /// The answer has said where another is: see [`Ongoing::hands_over`].
+    HandedOver,
     Whole {
         keep_client: bool,
         keep_upstream: bool,
     },
+}
+
+impl Outcome {
+    /// True when nothing of the answer has been passed on: we make another.
+    pub fn is_replaced(self) -> bool {
+        matches!(self, Self::Intercepted(_) | Self::HandedOver)
+    }
 }
 
 /// A final answer's head, as far as it matters after it was sent.
@@ -66,8 +75,8 @@ struct Sent {
 #[derive(Debug)]
 enum Translated {
     Final(Sent),
-    /// Not passed on: see [`Outcome::Intercepted`].
-    Intercepted(u16),
+    /// Not passed on: see [`Outcome`].
+    Replaced(Outcome),
     /// The new head, nothing for one that is not passed on.
     Interim {
         head: usize,
@@ -82,7 +91,7 @@ impl Exchange<'_> {
             let head_len = self.read_head(buf).await?;
             let mut sent = match self.translate(buf, head_len)? {
                 Translated::Final(sent) => sent,
-                Translated::Intercepted(status) => return Ok(Outcome::Intercepted(status)),
+                Translated::Replaced(outcome) => return Ok(outcome),
                 Translated::Interim { head } => {
                     interim += 1;
                     if interim > INTERIM_ANSWERS_MAX {
@@ -170,7 +179,7 @@ impl Exchange<'_> {
             let Poll::Ready(end) = answer.as_mut().poll(context) else { return Poll::Pending };
             Poll::Ready(end.map(|outcome| match uploaded {
                 Some(true) => outcome,
-                _ if matches!(outcome, Outcome::Intercepted(_)) => outcome,
+                Some(false) | None if outcome.is_replaced() => outcome,
                 // What is left of the request stands in the way of the next one, on both sides.
                 Some(false) | None => Outcome::Whole { keep_client: false, keep_upstream: false },
             }))
@@ -231,7 +240,15 @@ impl Exchange<'_> {
                 rewrite::interim(scratch, &head, raw);
                 Translated::Interim { head: scratch.len() }
             }
-            status if self.intercepts(&head) => return Ok(Translated::Intercepted(status)),
+            status if self.intercepts(&head) => {
+                return Ok(Translated::Replaced(Outcome::Intercepted(status)));
+            }
+            _ if self
+                .ongoing
+                .is_some_and(|ongoing| ongoing.borrow_mut().hands_over(&head, raw)) =>
+            {
+                return Ok(Translated::Replaced(Outcome::HandedOver));
+            }
             _ => Translated::Final(self.finish(&head, raw, scratch)?),
         };
         if let Translated::Final(_) = translated {

@@ -32,7 +32,7 @@ use crate::io::runtime;
 use crate::io::socket::Socket;
 use crate::limits::DRAIN_GRACE;
 use crate::peer::Peer;
-use crate::plan::{self, Context, Deed, Forward, Plan, Terms};
+use crate::plan::{self, Context, Deed, Forward, Plan, Terms, Upload};
 use crate::record::{Identity, Record, log_access};
 use crate::redirect::Location;
 use crate::relay::Half;
@@ -85,6 +85,8 @@ enum Next {
     Tunnel(Box<Stream>, Buf),
     /// An error page is to take the place of the app's answer of this status.
     Intercepted(u16),
+    /// The app's answer has said where another is.
+    HandedOver,
 }
 
 impl Connection {
@@ -330,6 +332,7 @@ impl Connection {
             return Ok(match outcome {
                 Outcome::Tunnel => Next::Tunnel(Box::new(upstream), from_upstream),
                 Outcome::Intercepted(status) => Next::Intercepted(status),
+                Outcome::HandedOver => Next::HandedOver,
                 Outcome::Whole { keep_client, keep_upstream } => {
                     if keep_upstream && !self.worker.is_draining() {
                         let now_ms = self.worker.registry.now_ms();
@@ -374,7 +377,7 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let Forward { upgrade, ongoing, limits, body, .. } = forward;
+        let Forward { upgrade, ongoing, limits, body, upload: uploaded, .. } = forward;
         let (upgrade, ongoing) = (*upgrade, ongoing.as_deref());
         let limits = limits.as_deref().unwrap_or(&snapshot.limits);
         let uploading = &Cell::new(false);
@@ -394,11 +397,12 @@ impl Connection {
             // The head stays in the buffer until the answer is there: it may have to be sent again.
             upstream.write(&input.data()[..forward.head]).await?;
             let outcome = exchange.answer(from_upstream).await?;
-            if !matches!(outcome, Outcome::Intercepted(_)) {
+            if !outcome.is_replaced() {
                 input.consume(forward.head);
             }
             return Ok(outcome);
         }
+        *uploaded = Upload::Begun;
         if forward.expects_continue && input.len() == forward.head {
             client.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
@@ -414,11 +418,17 @@ impl Connection {
         };
         upload.pass_on().await?;
         if upload.body.is_done() {
+            *uploaded = Upload::Done;
             return exchange.answer(from_upstream).await;
         }
         // Most requests have no body or a short one; the two halves at once are put on the heap for
         // the others.
-        Box::pin(exchange.answer_during(upload.run(), from_upstream)).await
+        let upload = async {
+            upload.run().await?;
+            *uploaded = Upload::Done;
+            Ok(())
+        };
+        Box::pin(exchange.answer_during(upload, from_upstream)).await
     }
 
     fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {

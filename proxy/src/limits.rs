@@ -126,6 +126,10 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 pub const LINGER_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_secs(10);
 
+/// Bytes of a request's body that are read and thrown away after an answer of our own, so that the
+/// connection can go on.
+pub const DISCARDED_BYTES_MAX: u64 = 1 << 20;
+
 /// How long a connection that has brought no request yet may take for it when we drain.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How many times `send` the client of a WebSocket may take nothing: a laptop that slept comes

@@ -69,10 +69,22 @@ pub struct Forward {
     /// May be sent again when a pooled connection turns out dead (RFC 9110 section 9.2.2).
     pub repeatable: bool,
     pub expects_continue: bool,
+    pub upload: Upload,
     /// Those of its location, where it has its own.
     pub limits: Option<Arc<Limits>>,
     /// What its answer goes by, where nginx.conf says it.
     pub ongoing: Option<Box<RefCell<Ongoing>>>,
+}
+
+/// How much of a request with a body has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upload {
+    /// Nothing: all of it is at hand still.
+    Whole,
+    /// Something.
+    Begun,
+    /// Everything.
+    Done,
 }
 
 impl Forward {
@@ -177,6 +189,7 @@ fn forward(
         expects_continue: head.version == Version::Http11
             && *length != Length::None
             && head.fields.lists(Name::Expect, b"100-continue"),
+        upload: Upload::Whole,
         limits: None,
         ongoing: None,
     })

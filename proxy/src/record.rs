@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::config::UpstreamAddress;
+use crate::config::{Level, UpstreamAddress};
 use crate::context::Worker;
 use crate::fault::Fault;
 use crate::log::{self, Access};
@@ -103,7 +103,12 @@ pub fn log_access(worker: &Worker, identity: &Identity, record: &Record) {
 
 /// The error line of a connection, in nginx's words.
 pub fn log_fault(worker: &Worker, identity: &Identity, record: &Record, fault: &Fault) {
-    let mut words = format!("*{} {fault}, client: {}", identity.number, identity.address);
+    log_error(worker, identity, record, fault.level(), &fault.to_string());
+}
+
+/// An error line with what it was about behind the words.
+pub fn log_error(worker: &Worker, identity: &Identity, record: &Record, level: Level, what: &str) {
+    let mut words = format!("*{} {what}, client: {}", identity.number, identity.address);
     let handshake = identity.handshake.get();
     if let Some(name) = handshake.and_then(|handshake| handshake.server_name.as_deref()) {
         words.push_str(&format!(", server: {name}"));
@@ -117,5 +122,5 @@ pub fn log_fault(worker: &Worker, identity: &Identity, record: &Record, fault: &
     if !record.request.host().is_empty() {
         words.push_str(&format!(", host: \"{}\"", log::printable(record.request.host())));
     }
-    worker.log.say(fault.level(), words);
+    worker.log.say(level, words);
 }

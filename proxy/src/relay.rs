@@ -124,6 +124,13 @@ impl Body {
         Ok(scan)
     }
 
+    /// Throws away what has come of the body. Errors: it is malformed, or beyond its limit.
+    pub fn skip(&mut self, buf: &mut Buf) -> Result<(), Refusal> {
+        let scan = self.take(buf.data_mut())?;
+        buf.consume(scan.consumed);
+        Ok(())
+    }
+
     /// The end of the sender's stream: true when that ends the body.
     fn end(&mut self) -> bool {
         let ends = matches!(self.progress, Progress::UntilClose | Progress::IntoChunks);

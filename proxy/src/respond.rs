@@ -138,8 +138,9 @@ pub fn reason(status: u16) -> &'static str {
 fn words(status: u16) -> (&'static str, &'static str) {
     match status {
         301..=303 | 307 | 308 => ("This page has moved", "Your browser should take you there."),
-        404 => ("Nothing is here", "No app is configured for this address."),
-        405 => ("This method is not allowed", "The proxy does not take CONNECT or TRACE requests."),
+        403 => ("This is not for you to see", "Operator: see the proxy's error log."),
+        404 => ("Nothing is here", "There is no app and no file at this address."),
+        405 => ("This method is not allowed", "This address does not take requests of this kind."),
         408 => (
             "Your request took too long",
             "The connection was too slow, or was interrupted. Please try again.",

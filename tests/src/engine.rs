@@ -111,7 +111,7 @@ impl Engine {
             ..Facts::default()
         };
         let context = Context { variables: &self.variables, facts: &facts, state: &mut self.state };
-        let mut probe = |path: &[u8]| probe(path);
+        let mut probe = |path: &[u8]| probe(path, &mut |_, _| {});
         let mut run = Run::new(&hosted.server, context, &mut probe);
         let mut decision = match run.begin(hosted.merge_slashes) {
             Ok(decision) => decision,

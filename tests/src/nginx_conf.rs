@@ -23,9 +23,14 @@ impl Running {
     /// Runs `http`, the inside of an http block in which `HTTP_PORT` and `HTTPS` stand for ports and
     /// `ROOT` for its folder, where `site.crt` and `site.key` are for `names`.
     pub fn start(http: &str, names: &[&str]) -> Self {
+        Self::start_with(http, names, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(http: &str, names: &[&str], further: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
-        Self::start_in(dir, &whole(http), &[])
+        Self::start_in(dir, &whole(http), further)
     }
 
     /// Runs a whole file with the same words in it, in a folder that is ready, with further

@@ -6,12 +6,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Connection, Next};
+use crate::buf::Buf;
 use crate::fault::{Cause, Fault, Side};
-use crate::plan::{Forward, Terms};
-use crate::record::log_fault;
+use crate::files::{self, FileBody};
+use crate::h1::framing::Length;
+use crate::limits::{DISCARDED_BYTES_MAX, LINGER};
+use crate::plan::{Forward, Upload};
+use crate::record::{log_error, log_fault};
+use crate::relay::Body;
 use crate::route::http::Http;
-use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing};
+use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing, Rest};
 use crate::stage::{Interrupt, Stage};
+use crate::tls::stream::Input;
 
 impl Connection {
     pub(super) async fn exchange_http(
@@ -19,15 +25,28 @@ impl Connection {
         http: Arc<Http>,
         head_len: usize,
     ) -> Result<Next, Fault> {
-        let Begun { mut terms, mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
+        let Begun { mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
         // What of the input is the request's head, or the app's in its place.
         let mut front = head_len;
         loop {
+            self.complain(&mut ongoing);
             deed = match deed {
                 Deed::Reply { status, bytes, body } => {
+                    let rest = ongoing.rest();
                     self.record.sent.set(body);
                     self.record.ongoing.replace(Some(ongoing));
-                    return self.author(front, terms, status, &bytes).await;
+                    self.begin_answer(status);
+                    self.client.write(&bytes).await?;
+                    self.input.consume(front);
+                    return Ok(self.discard(rest).await);
+                }
+                Deed::File { status, head, body } => {
+                    let rest = ongoing.rest();
+                    self.record.ongoing.replace(Some(ongoing));
+                    self.begin_answer(status);
+                    Box::pin(self.send_file(&head, body)).await?;
+                    self.input.consume(front);
+                    return Ok(self.discard(rest).await);
                 }
                 Deed::Close { status } => {
                     self.record.status.set(status);
@@ -36,17 +55,14 @@ impl Connection {
                     return Ok(Next::Close);
                 }
                 Deed::Forward(mut forward) => {
-                    front = forward.head;
+                    let terms = ongoing.terms;
                     forward.ongoing = Some(Box::new(RefCell::new(*ongoing)));
                     let end = self.forward(terms, &mut forward).await;
+                    let left = left(&forward);
                     ongoing = taken(&mut forward)?;
-                    let left = left(&end, terms);
-                    if left == Left::NoBody {
-                        front = 0;
-                    }
-                    match self.after_forward(end, &mut ongoing, front, left) {
+                    match self.after_forward(end, &mut ongoing, left) {
                         Ok(Err(page)) => {
-                            terms = ongoing.terms;
+                            front = if let Left::Whole { head } = left { head } else { 0 };
                             page
                         }
                         Ok(Ok(next)) => {
@@ -68,19 +84,22 @@ impl Connection {
         &mut self,
         end: Result<Next, Fault>,
         ongoing: &mut Ongoing,
-        front: usize,
         left: Left,
     ) -> Result<Result<Next, Deed>, Fault> {
+        if self.record.answering.get() {
+            return end.map(Ok);
+        }
+        let scratch = &mut *self.worker.scratch.borrow_mut();
+        let input = &mut self.input;
         let status = match &end {
             Ok(Next::Intercepted(status)) => Some(*status),
             Ok(_) => None,
             Err(fault) => fault.status().filter(|status| has_page(fault, *status)),
         };
-        let answering = self.record.answering.get();
-        let Some(status) = status.filter(|_| !answering) else { return end.map(Ok) };
-        let page = {
-            let scratch = &mut *self.worker.scratch.borrow_mut();
-            serve::fail(ongoing, status, &mut self.input, front, left, scratch)
+        let page = match (&end, status) {
+            (Ok(Next::HandedOver), _) => serve::follow(ongoing, left, input, scratch),
+            (_, Some(status)) => serve::fail(ongoing, status, left, input, scratch),
+            (_, None) => return end.map(Ok),
         };
         match (page, end) {
             (Some(page), end) => {
@@ -117,6 +136,64 @@ impl Connection {
         serve::begin(&mut self.input, head_len, arrived, &mut self.record.request, scratch)
             .map_err(|refusal| self.refuse(refusal))
     }
+
+    /// An answer of our own leaves: no other can be given.
+    fn begin_answer(&self, status: u16) {
+        self.record.status.set(status);
+        self.record.answering.set(true);
+    }
+
+    async fn send_file(&self, head: &[u8], mut body: FileBody) -> Result<(), Fault> {
+        let mut buf = Buf::new();
+        buf.extend(head);
+        let result = files::send(&self.client, &mut buf, &mut body).await;
+        // What is in the buffer still has not been sent.
+        self.record.sent.set(body.sent().saturating_sub(buf.len() as u64));
+        result
+    }
+
+    /// What follows an answer of our own: the rest of the request's body is read and thrown away,
+    /// so that another request can follow.
+    async fn discard(&mut self, rest: Rest) -> Next {
+        if !rest.keeps {
+            return Next::Close;
+        }
+        if rest.body == Length::None {
+            return Next::Request;
+        }
+        let Ok(mut body) = Body::of_request(rest.body, Some(DISCARDED_BYTES_MAX)) else {
+            return Next::Close;
+        };
+        self.client.watch.enter(Stage::Linger, LINGER);
+        loop {
+            if body.skip(&mut self.input).is_err() {
+                return Next::Close;
+            }
+            if body.is_done() {
+                return Next::Request;
+            }
+            match self.client.read(&mut self.input).await {
+                Ok(Input::Data) => {}
+                Ok(Input::End | Input::Truncated) | Err(_) => return Next::Close,
+            }
+        }
+    }
+
+    /// What was found on the way to an answer goes to the error log.
+    fn complain(&self, ongoing: &mut Ongoing) {
+        for (level, words) in ongoing.take_complaints() {
+            log_error(&self.worker, &self.identity, &self.record, level, &words);
+        }
+    }
+}
+
+/// What is left of a request at an app that has failed.
+fn left(forward: &Forward) -> Left {
+    match forward.upload {
+        Upload::Whole => Left::Whole { head: forward.head },
+        Upload::Done => Left::Nothing,
+        Upload::Begun => Left::Pieces,
+    }
 }
 
 /// True when an error page of the location takes the place of a fault.
@@ -125,16 +202,6 @@ fn has_page(fault: &Fault, status: u16) -> bool {
         Cause::Interrupted(Interrupt::Drain | Interrupt::Cut) => false,
         // A body that turns out too large is the client's fault, and has a page all the same.
         _ => fault.side != Side::Client || status == 413,
-    }
-}
-
-/// What of a request an error page can still count on.
-fn left(end: &Result<Next, Fault>, terms: Terms) -> Left {
-    match end {
-        _ if !terms.has_body => Left::All,
-        // Nothing of it has been sent.
-        Err(fault) if fault.stage == Stage::ConnectUpstream => Left::All,
-        _ => Left::NoBody,
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! How it is called, for `Decision::Content` of a location without another content:
 //!
+//! (`serve::files` does it.)
+//!
 //! 1. `Context::append_file` makes the path of the state's URI; `None` is 500.
 //! 2. [`prepare`] opens the file and decides.
 //! 3. [`Found::Index`] goes on with `Run::redirect`, [`Found::Trouble`] with `Run::fail`: another
@@ -34,6 +36,7 @@ pub use open::Trouble;
 pub use types::Types;
 
 use crate::route::escape;
+use crate::route::template::Template;
 use body::Multipart;
 use conditional::{Conditions, Validators, Verdict};
 use open::{Opened, quoted};
@@ -53,6 +56,16 @@ impl Default for Settings {
     }
 }
 
+/// What a location has in force of files.
+#[derive(Debug)]
+pub struct Content {
+    pub settings: Settings,
+    /// `index`.
+    pub index: Box<[Template]>,
+    /// `log_not_found`.
+    pub logs_not_found: bool,
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -70,6 +83,8 @@ pub struct Asked<'a> {
     pub fields: &'a [Header<'a>],
     /// `State::status_override`: the status of the error whose page this is, or 0.
     pub status: u16,
+    /// The type, where an app has given it; empty for that of the file.
+    pub media: &'a [u8],
 }
 
 /// What becomes of it.
@@ -224,7 +239,10 @@ fn write(
     // A page that is shown with 304 says what it would be; a file that has not changed does not.
     let says_content = status != 204 && !parts.is_empty();
     let has_body = says_content && status != 304 && asked.method != b"HEAD";
-    let media = settings.types.of(asked.uri);
+    let media = match asked.media {
+        b"" => settings.types.of(asked.uri),
+        media => media,
+    };
     // No file can hold a boundary that nobody knows beforehand.
     let boundary = || RandomState::new().build_hasher().finish();
     let multipart = (parts.len() > 1).then(|| Multipart::new(boundary(), media, size));

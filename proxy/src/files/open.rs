@@ -65,12 +65,12 @@ pub(super) fn index<'n>(path: &[u8], names: &[&'n [u8]]) -> Result<Option<&'n [u
         match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::MLINK) => return Err(failed("stat()", &whole, &error)),
             Some(Errno::NOTDIR | Errno::NAMETOOLONG | Errno::ACCESS) => {
-                return Err(no_index(path, &error));
+                return Err(no_index(&whole, &error));
             }
             _ => {}
         }
         if !is_tested {
-            test_directory(path)?;
+            test_directory(path, &whole)?;
             is_tested = true;
         }
         if Errno::from_io_error(&error) != Some(Errno::NOENT) {
@@ -80,14 +80,15 @@ pub(super) fn index<'n>(path: &[u8], names: &[&'n [u8]]) -> Result<Option<&'n [u
     Ok(None)
 }
 
-fn test_directory(path: &[u8]) -> Result<(), Trouble> {
+/// Errors: there is no such directory to look for `index` in.
+fn test_directory(path: &[u8], index: &[u8]) -> Result<(), Trouble> {
     match fs::metadata(OsStr::from_bytes(path)) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => {
             let words = format!("{} is not a directory", quoted(path));
             Err(Trouble { status: 500, words })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_index(path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_index(index, &error)),
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::MLINK) => Err(failed("stat()", path, &error)),
             _ => Err(Trouble { status: 500, words: words("stat()", path, &error) }),

@@ -1,10 +1,12 @@
 //! The media type of a file, by the extension of its URI: nginx's `types` and `default_type`.
 
+use std::sync::Arc;
+
 /// The types of a location.
 #[derive(Debug, Clone)]
 pub struct Types {
-    /// Extension, in lower case, and type; in order of the extension.
-    entries: Box<[Entry]>,
+    /// Extension, in lower case, and type; in order of the extension. Many locations share them.
+    entries: Arc<[Entry]>,
     /// For all other files; nothing when it is empty.
     default: Box<[u8]>,
 }
@@ -28,6 +30,11 @@ impl Types {
             }
         }
         Self { entries: sorted.into(), default: default.into() }
+    }
+
+    /// The same with another type for all other files.
+    pub fn with_default(&self, default: &[u8]) -> Self {
+        Self { entries: self.entries.clone(), default: default.into() }
     }
 
     /// The type of the file that a URI names.

@@ -1,5 +1,8 @@
 //! The values of variables and templates for one request.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::builtin::Builtin;
 use super::escape;
 use super::facts::Facts;
@@ -223,7 +226,7 @@ impl Context<'_> {
         let start = out.len();
         self.file(Builtin::DocumentRoot, out).then_some(())?;
         let decided = if root.how == How::Whole { 0 } else { out.len() - start };
-        root.append_rest(&self.state.uri, out);
+        root.append_rest(self.state, out);
         Some(decided)
     }
 
@@ -236,12 +239,23 @@ impl Context<'_> {
             return false;
         }
         self.state.budget -= FILE_COST;
+        let start = out.len();
         root.append(self, out);
         if builtin == Builtin::RequestFilename {
-            root.append_rest(&self.state.uri, out);
+            root.append_rest(self.state, out);
         }
-        true
+        builtin != Builtin::RealpathRoot || realpath(out, start)
     }
+}
+
+/// Puts the path without links in the place of that behind `start`; false where there is none.
+fn realpath(out: &mut Vec<u8>, start: usize) -> bool {
+    let path = std::fs::canonicalize(OsStr::from_bytes(&out[start..]));
+    out.truncate(start);
+    path.is_ok_and(|path| {
+        out.extend_from_slice(path.as_os_str().as_bytes());
+        true
+    })
 }
 
 /// A root within a root within a root ends after a hundred.

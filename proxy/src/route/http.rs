@@ -15,6 +15,7 @@ use super::template::Template;
 use super::upstream_fields::Redirects;
 use super::variable::Variables;
 use crate::config::Upstream;
+use crate::files;
 use crate::limits::Limits;
 
 /// Everything between the braces of `http`.
@@ -44,6 +45,8 @@ pub struct Host {
 #[derive(Debug)]
 pub struct Location {
     pub content: Content,
+    /// What goes for files, in error pages and beside the app.
+    pub files: files::Content,
     pub limits: Arc<Limits>,
     /// `add_header`.
     pub added: Fields,
@@ -85,6 +88,8 @@ pub struct Proxy {
     pub cookies: Cookies,
     /// `proxy_intercept_errors`.
     pub intercepts: bool,
+    /// X-Accel-Redirect is among those of `proxy_ignore_headers`.
+    pub ignores_redirect: bool,
 }
 
 /// How redirects of our own are written.

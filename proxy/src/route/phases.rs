@@ -5,6 +5,7 @@ use super::error_page::{ErrorPages, Override};
 use super::escape;
 use super::evaluate::Context;
 use super::location::{Locations, Place, SERVER};
+use super::root::Root;
 use super::script::Script;
 use super::template::Template;
 use super::try_files::{Fallback, TryFiles};
@@ -154,6 +155,31 @@ impl<'r, 'c> Run<'r, 'c> {
         self.advance(phase)
     }
 
+    /// A redirect of the client, 301, by the content of `location`: a directory without its slash.
+    /// `to` is escaped.
+    pub fn redirect_client(&mut self, location: usize, to: &[u8]) -> Decision {
+        self.location = location;
+        let output = &mut self.context.state.output;
+        output.clear();
+        output.extend_from_slice(to);
+        let phase = self.answer_redirect(301);
+        self.advance(phase)
+    }
+
+    /// X-Accel-Redirect, from the app of `location`.
+    pub fn accelerate(&mut self, target: &[u8], location: usize) -> Decision {
+        self.location = location;
+        let phase = if target.starts_with(b"@") {
+            self.redirect_internally(target, b"")
+        } else if let Some((uri, args)) = uri::parse_unsafe(target) {
+            self.context.state.method_is_get = self.context.facts.method != b"HEAD";
+            self.redirect_internally(&uri, args)
+        } else {
+            self.error(404)
+        };
+        self.advance(phase)
+    }
+
     fn advance(&mut self, mut phase: Phase) -> Decision {
         loop {
             phase = match phase {
@@ -270,8 +296,11 @@ impl<'r, 'c> Run<'r, 'c> {
             // nginx takes a file for a name with a slash as well.
             Probe::File { .. } | Probe::Other => true,
         };
+        let is_whole = variables.roots.get(self.context.state.root).is_some_and(Root::is_whole);
         let state = &mut *self.context.state;
-        if found {
+        // Where an alias is the whole path, a folder that was found is no other URI.
+        if found && !(is_whole && is_directory) {
+            state.uri_behind_alias = is_whole;
             std::mem::swap(&mut state.uri, &mut uri);
         }
         state.take_back(uri);
@@ -296,6 +325,7 @@ impl<'r, 'c> Run<'r, 'c> {
         let server = self.server;
         let state = &mut *self.context.state;
         state.internal = true;
+        state.uri_behind_alias = false;
         state.uri_changed = false;
         if uri.starts_with(b"@") {
             let Some(location) = server.locations.named(uri).filter(|_| !state.uri.is_empty())

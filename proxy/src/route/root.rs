@@ -1,6 +1,7 @@
 //! `root` and `alias`: where the files of a location are.
 
 use super::evaluate::Context;
+use super::state::State;
 use super::template::Template;
 
 /// A folder that URIs are looked up in.
@@ -24,8 +25,17 @@ pub enum How {
 }
 
 impl Root {
+    /// True when the URI is no part of the path.
+    pub(super) fn is_whole(&self) -> bool {
+        self.how == How::Whole
+    }
+
     /// Appends the folder itself: `$document_root`.
     pub(super) fn append(&self, context: &mut Context<'_>, out: &mut Vec<u8>) {
+        if let Some(path) = self.path.as_text() {
+            // Absolute, or the root of all: nothing then.
+            return out.extend_from_slice(path);
+        }
         let start = out.len();
         context.append(&self.path, out);
         if out.get(start) != Some(&b'/') {
@@ -33,11 +43,12 @@ impl Root {
         }
     }
 
-    /// Appends what stands behind the folder in the file of `uri`: with it, `$request_filename`.
-    pub(super) fn append_rest(&self, uri: &[u8], out: &mut Vec<u8>) {
+    /// Appends what stands behind the folder in the file of the URI: with it, `$request_filename`.
+    pub(super) fn append_rest(&self, state: &State, out: &mut Vec<u8>) {
         match self.how {
-            How::Root => out.extend_from_slice(uri),
-            How::Alias(len) => out.extend_from_slice(uri.get(len..).unwrap_or_default()),
+            How::Root => out.extend_from_slice(&state.uri),
+            How::Alias(len) => out.extend_from_slice(state.uri.get(len..).unwrap_or_default()),
+            How::Whole if state.uri_behind_alias => out.extend_from_slice(&state.uri),
             How::Whole => {}
         }
     }
@@ -71,7 +82,6 @@ impl Root {
 mod tests {
     use super::*;
     use crate::route::facts::Facts;
-    use crate::route::state::State;
     use crate::route::variable::Registry;
 
     #[test]

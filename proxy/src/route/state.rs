@@ -29,6 +29,8 @@ pub struct State {
     pub(super) valid_unparsed_uri: bool,
     /// The location's prefix stands in front of the URI.
     pub(super) valid_location: bool,
+    /// `try_files` has found a file behind an `alias` that is a whole path otherwise.
+    pub(super) uri_behind_alias: bool,
     pub(super) uri_changed: bool,
     /// Rewrites and internal redirects that are left.
     pub(super) uri_changes: u8,
@@ -84,6 +86,7 @@ impl State {
         self.internal = false;
         self.valid_unparsed_uri = true;
         self.valid_location = true;
+        self.uri_behind_alias = false;
         self.uri_changed = false;
         self.uri_changes = URI_CHANGES_MAX + 1;
         self.error_page = false;

@@ -40,6 +40,7 @@ impl Ongoing {
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let at = self.location;
+        let kept = self.handed_fields().to_vec();
         let seen = Seen {
             status,
             upstream_addr: address.as_bytes(),
@@ -49,7 +50,7 @@ impl Ongoing {
         };
         let (local, tls) = (self.local, self.tls);
         self.with(&seen, |mut context, host, _| {
-            let author = Author { host, local, tls };
+            let author = Author { host, local, tls, range: b"" };
             let location = &host.locations[at];
             let Content::Proxy(proxy) = &location.content else { return };
             if proxy.hides(b"server") {
@@ -90,6 +91,7 @@ impl Ongoing {
                 }
                 out.extend_from_slice(b"\r\n");
             }
+            out.extend_from_slice(&kept);
             location.added.append(Some(status), &mut context, out);
         });
         rewrite::end_answer(out, outgoing);

@@ -1,13 +1,18 @@
 //! A request on its way through servers as nginx.conf has them: `plan` decides what is to be done,
 //! `request` writes what the app gets, `answer` what the client gets of it, `own` what we say
-//! ourselves, `log` what is kept of it; `ongoing` is what lives on between these steps.
+//! ourselves, `files` what is on the disk, `accel` what an app has left to us, `log` what is kept of
+//! it; `ongoing` is what lives on between these steps.
 
+mod accel;
 pub mod answer;
+mod files;
 mod log;
 mod ongoing;
 mod own;
 mod plan;
 mod request;
 
-pub use ongoing::{Ongoing, Seen};
+pub use accel::follow;
+pub use files::Complaint;
+pub use ongoing::{Ongoing, Rest, Seen};
 pub use plan::{Arrived, Begun, Deed, Left, begin, fail, probe};

@@ -9,10 +9,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use httparse::Header;
 
+use super::accel::Handed;
+use super::files::Complaint;
+use super::plan::Left;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
 use crate::h1::websocket::Upgrade;
-use crate::limits::FIELDS_MAX;
+use crate::limits::{DISCARDED_BYTES_MAX, FIELDS_MAX};
 use crate::plan::Terms;
 use crate::record::Identity;
 use crate::route::builtin::Builtin;
@@ -36,10 +39,19 @@ pub struct Ongoing {
     pub(super) host: usize,
     /// Whose content it gets, once that is known.
     pub(super) location: usize,
-    /// What it asks of the client's connection; an error may ask for less.
     pub terms: Terms,
     pub(super) length: Length,
     pub(super) upgrade: Upgrade,
+    /// The client waits for a 100 before it sends its body.
+    pub(super) expects_continue: bool,
+    /// The body has been sent to an app and can't be sent to another.
+    pub(super) is_spent: bool,
+    /// A decision has been taken with the length of the body in mind.
+    pub(super) is_judged: bool,
+    /// Of an answer of the app that led elsewhere.
+    pub(super) handed: Option<Box<Handed>>,
+    /// For the error log.
+    pub(super) complaints: Vec<Complaint>,
     pub(super) identity: Rc<Identity>,
     pub(super) local: SocketAddr,
     pub(super) tls: bool,
@@ -52,6 +64,15 @@ pub struct Ongoing {
     /// `$proxy_host` and `$proxy_port`.
     pub(super) proxy_host: Vec<u8>,
     pub(super) proxy_port: Vec<u8>,
+}
+
+/// What becomes of the connection after an answer of our own.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest {
+    /// Another request may follow.
+    pub keeps: bool,
+    /// What is still to come of the request's body.
+    pub body: Length,
 }
 
 /// What is known of the answer so far.
@@ -155,6 +176,38 @@ impl Ongoing {
     /// What its location has in force.
     pub(super) fn in_force(&self) -> &crate::route::http::Location {
         &self.http.hosts[self.host].locations[self.location]
+    }
+
+    /// What becomes of the connection: it goes on if the body is little enough to be thrown away.
+    pub fn rest(&self) -> Rest {
+        let is_little = match self.length {
+            Length::None => true,
+            Length::Sized(bytes) => !self.expects_continue && bytes <= DISCARDED_BYTES_MAX,
+            Length::Chunked => !self.expects_continue,
+            Length::UntilClose => false,
+        };
+        Rest { keeps: self.terms.keep_alive && is_little, body: self.length }
+    }
+
+    /// Gives up what is left of the request at an app that has failed; how much of the input is its
+    /// head still.
+    pub(super) fn lose(&mut self, left: Left) -> usize {
+        let head = match left {
+            Left::Whole { head } => return head,
+            Left::Nothing => 0,
+            Left::Pieces => {
+                self.terms.keep_alive = false;
+                0
+            }
+        };
+        self.is_spent |= self.length != Length::None;
+        self.length = Length::None;
+        head
+    }
+
+    /// The lines for the error log so far.
+    pub fn take_complaints(&mut self) -> Vec<Complaint> {
+        std::mem::take(&mut self.complaints)
     }
 
     /// For an exchange that goes on for long.

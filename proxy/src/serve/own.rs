@@ -14,13 +14,17 @@ pub(super) struct Author<'a> {
     pub(super) host: &'a Host,
     pub(super) local: SocketAddr,
     pub(super) tls: bool,
+    /// The lines of an answer of status 416, those of `add_header` among them.
+    pub(super) range: &'a [u8],
 }
 
 /// An answer but for the fields of its location.
 pub(super) struct Reply {
     status: u16,
-    /// A whole line, or empty.
-    location: Vec<u8>,
+    /// Whole lines.
+    fields: Vec<u8>,
+    /// Those of `add_header` are among them.
+    is_added: bool,
     /// `None`: the page of the status.
     text: Option<Vec<u8>>,
 }
@@ -38,11 +42,13 @@ impl Author<'_> {
             Decision::Status { status, location } => {
                 let overriding = context.state.status_override;
                 let status = if overriding > 0 { overriding } else { status };
-                (location, Some(Reply::page(status)))
+                let fields = if status == 416 { self.range.to_vec() } else { Vec::new() };
+                let is_added = !fields.is_empty();
+                (location, Some(Reply { status, fields, is_added, text: None }))
             }
             Decision::Text { status, location } => {
                 let text = Some(output.clone());
-                (location, Some(Reply { status, location: Vec::new(), text }))
+                (location, Some(Reply { status, fields: Vec::new(), is_added: false, text }))
             }
             Decision::Redirect { status, location } => {
                 let mut line = b"Location: ".to_vec();
@@ -51,7 +57,7 @@ impl Author<'_> {
                 }
                 line.extend_from_slice(&context.state.output);
                 line.extend_from_slice(b"\r\n");
-                (location, Some(Reply { status, location: line, text: None }))
+                (location, Some(Reply { status, fields: line, is_added: false, text: None }))
             }
         }
     }
@@ -80,31 +86,34 @@ impl Author<'_> {
 }
 
 impl Reply {
-    /// The page of a status.
-    pub(super) fn page(status: u16) -> Self {
-        Self { status, location: Vec::new(), text: None }
-    }
-
     /// Head and body, with what the location adds.
     pub(super) fn finish(self, ongoing: &mut Ongoing) -> Deed {
-        let mut fields = self.location;
+        let mut fields = self.fields;
         fields.append(&mut ongoing.challenge);
+        fields.extend_from_slice(ongoing.handed_fields());
         let seen = Seen { status: self.status, ..Seen::default() };
         let at = ongoing.location;
+        let is_added = self.is_added;
         ongoing.with(&seen, |mut context, host, _| {
+            if is_added {
+                return;
+            }
             host.locations[at].added.append(Some(self.status), &mut context, &mut fields);
         });
         let answer = respond::Answer {
             status: self.status,
             fields: &fields,
             hsts: b"",
-            keep_alive: ongoing.terms.keep_alive && !ongoing.terms.has_body,
+            keep_alive: ongoing.rest().keeps,
             to_head: ongoing.terms.to_head,
         };
         let mut bytes = Vec::new();
         let body = match &self.text {
             Some(text) => {
-                let kind = &ongoing.in_force().default_type;
+                let kind = match ongoing.handed_media() {
+                    b"" => &ongoing.in_force().default_type,
+                    media => media,
+                };
                 respond::write_text(&mut bytes, &answer, kind, text)
             }
             None => respond::write(&mut bytes, &answer),

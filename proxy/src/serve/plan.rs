@@ -1,13 +1,22 @@
 //! From a request's head, or from an error on its way, to what is to be done.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ongoing::{self, Ongoing, Seen};
+use super::files::{self, Complaint, Sought};
+use super::ongoing::{self, Ongoing, Parsed, Seen};
 use super::{own, request};
+use httparse::Header;
+use rustix::io::Errno;
+
 use crate::buf::Buf;
+use crate::config::Level;
+use crate::errno;
 use crate::fault::Refusal;
+use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
 use crate::h1::head::{self, RequestHead, Table, Version};
 use crate::h1::name::Name;
@@ -15,7 +24,7 @@ use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
 use crate::limits::Limits;
 use crate::log;
-use crate::plan::{Forward, Terms, wants_keep_alive};
+use crate::plan::{Forward, Terms, Upload, wants_keep_alive};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
@@ -34,19 +43,16 @@ pub enum Deed {
         bytes: Vec<u8>,
         body: u64,
     },
+    /// An answer from a file.
+    File {
+        status: u16,
+        head: Vec<u8>,
+        body: FileBody,
+    },
     /// No answer; the status is for the log.
     Close {
         status: u16,
     },
-}
-
-/// What of a request is there for its error page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    All,
-    /// Its body has been passed on, in part or as a whole: nothing is kept of it, so it can't be
-    /// sent to a second app.
-    NoBody,
 }
 
 /// What is known of the connection a request came on.
@@ -65,7 +71,6 @@ pub struct Arrived<'a> {
 /// A request that has been understood.
 #[derive(Debug)]
 pub struct Begun {
-    pub terms: Terms,
     pub ongoing: Box<Ongoing>,
     pub deed: Deed,
 }
@@ -88,6 +93,9 @@ pub fn begin(
     let head = head::parse_request(raw, &mut table, arrived.limits)?;
     let of = |name| head.fields.first(name).unwrap_or_default();
     said.set(line, of(Name::Host), of(Name::Referer), of(Name::UserAgent));
+    if has_doubled(head.fields.list()) {
+        return Err(Refusal::bad_request("client sent duplicate header line"));
+    }
     let target = Target::of(&head)?;
     let length = framing::request(&head)?;
     let upgrade = Upgrade::of(&head, length)?;
@@ -109,11 +117,36 @@ pub fn begin(
     let host = host_of(&mut arrived, &name);
     let mut ongoing = Box::new(ongoing(&head, &target, arrived, raw, name, host, terms));
     (ongoing.length, ongoing.upgrade) = (length, upgrade);
+    ongoing.expects_continue = expects_continue;
     let merge_slashes = ongoing.http.hosts[host].merge_slashes;
-    let decided = decide(&mut ongoing, scratch, |run| run.begin(merge_slashes).ok());
+    let decided =
+        decide(&mut ongoing, &Seen::default(), scratch, |run| run.begin(merge_slashes).ok());
     let deed = decided.ok_or(Refusal::bad_request("request target is malformed"))?;
-    let deed = forwarded(deed, input, head_len, &mut ongoing, expects_continue, scratch)?;
-    Ok(Begun { terms, ongoing, deed })
+    let deed = forwarded(deed, input, head_len, &mut ongoing, scratch)?;
+    Ok(Begun { ongoing, deed })
+}
+
+/// True when a field is there twice that nginx refuses to see twice, for files and apps alike.
+fn has_doubled(fields: &[Header<'_>]) -> bool {
+    let mut seen = 0_u8;
+    fields.iter().any(|field| {
+        let number = ONCE.iter().position(|name| field.name.eq_ignore_ascii_case(name));
+        let bit = number.map_or(0, |number| 1 << number);
+        let is_second = seen & bit != 0;
+        seen |= bit;
+        is_second
+    })
+}
+
+/// What is left of a request at an app that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// All of it: so many bytes of a head, and the body as it came.
+    Whole { head: usize },
+    /// Nothing: the body has been sent to its end.
+    Nothing,
+    /// Some of the body, which nobody can use.
+    Pieces,
 }
 
 /// What is done about an error of the upstream: the error page of the location, or our own with the
@@ -121,29 +154,31 @@ pub fn begin(
 pub fn fail(
     ongoing: &mut Ongoing,
     status: u16,
-    input: &mut Buf,
-    head_len: usize,
     left: Left,
+    input: &mut Buf,
     scratch: &mut Vec<u8>,
 ) -> Option<Deed> {
     let location = ongoing.location;
-    if left == Left::NoBody || ongoing.upgrade != Upgrade::None {
-        // The rest of a body, or frames sent too soon, must not be taken for another request.
+    if ongoing.upgrade != Upgrade::None {
+        // Frames that were sent too soon must not be taken for another request.
         ongoing.terms.keep_alive = false;
         ongoing.upgrade = Upgrade::None;
     }
-    if left == Left::NoBody {
-        ongoing.length = Length::None;
-    }
-    let choice = decide(ongoing, scratch, |run| Some(run.fail(status, location)))?;
-    let asks_for_body = !scratch.starts_with(b"GET ") && !scratch.starts_with(b"HEAD ");
-    let choice = match choice {
-        Choice::Proxy { .. } if left == Left::NoBody && asks_for_body => {
-            Choice::Reply(own::Reply::page(status))
-        }
-        choice => choice,
-    };
-    forwarded(choice, input, head_len, ongoing, false, scratch).ok()
+    again(ongoing, left, &Seen::default(), input, scratch, |run| run.fail(status, location))
+}
+
+/// Decides once more, with what is `left` of the request.
+pub(super) fn again(
+    ongoing: &mut Ongoing,
+    left: Left,
+    seen: &Seen<'_>,
+    input: &mut Buf,
+    scratch: &mut Vec<u8>,
+    start: impl FnOnce(&mut Run<'_, '_>) -> Decision,
+) -> Option<Deed> {
+    let head = ongoing.lose(left);
+    let choice = decide(ongoing, seen, scratch, |run| Some(start(run)))?;
+    forwarded(choice, input, head, ongoing, scratch).ok()
 }
 
 /// What a decision comes to.
@@ -153,6 +188,8 @@ enum Choice {
         upstream: Arc<crate::config::Upstream>,
         upgrade: Upgrade,
     },
+    /// With the lines of an answer of status 416.
+    File(Box<crate::files::Answer>, Vec<u8>),
     Reply(own::Reply),
     Close {
         status: u16,
@@ -162,21 +199,37 @@ enum Choice {
 /// Runs the phases from where `start` sets out until something can be done.
 fn decide(
     ongoing: &mut Ongoing,
+    seen: &Seen<'_>,
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
 ) -> Option<Choice> {
-    let (local, tls, length, upgrade) =
-        (ongoing.local, ongoing.tls, ongoing.length, ongoing.upgrade);
+    let (local, tls) = (ongoing.local, ongoing.tls);
     let http = ongoing.http.clone();
-    let mut proxied = (Vec::new(), Vec::new());
+    let complaints = RefCell::new(Vec::new());
+    let media = ongoing.handed_media().to_vec();
+    let mut contents = Contents {
+        http: &http,
+        host: &http.hosts[ongoing.host],
+        length: ongoing.length,
+        upgrade: ongoing.upgrade,
+        is_spent: ongoing.is_spent,
+        media: &media,
+        is_judged: ongoing.is_judged,
+        is_refused: false,
+        scratch,
+        proxied: (Vec::new(), Vec::new()),
+        range: Vec::new(),
+        complaints: &complaints,
+    };
     let mut place = ongoing.location;
-    let choice = ongoing.with(&Seen::default(), |context, host, parsed| {
-        let mut probe = |path: &[u8]| probe(path);
+    let choice = ongoing.with(seen, |context, host, parsed| {
+        let mut complain = |level, words| complaints.borrow_mut().push((level, words));
+        let mut probe = |path: &[u8]| probe(path, &mut complain);
         let mut run = Run::new(&host.server, context, &mut probe);
         let mut decision = start(&mut run)?;
         loop {
             let Decision::Content(location) = decision else {
-                let author = own::Author { host, local, tls };
+                let author = own::Author { host, local, tls, range: &contents.range };
                 let (location, choice) = author.answer(decision, &mut run.context);
                 place = location;
                 return Some(match choice {
@@ -185,28 +238,88 @@ fn decide(
                 });
             };
             place = location;
-            let Content::Proxy(proxy) = &host.locations[location].content else {
-                // Files come from a room of their own, which is not built yet.
-                decision = match run.context.state.status_override {
-                    0 => run.fail(404, location),
-                    status => Decision::Status { status, location },
-                };
-                continue;
+            decision = match contents.of(&mut run, location, parsed) {
+                ControlFlow::Continue(next) => next,
+                ControlFlow::Break(choice) => return Some(choice),
             };
-            if is_too_large(host, location, length) {
-                decision = run.fail(413, location);
-                continue;
-            }
-            let asked = request::Asked { host, proxy, parsed, length, upgrade, http: &http };
-            match asked.write(&mut run.context, scratch, &mut proxied) {
-                Ok((upstream, upgrade)) => return Some(Choice::Proxy { upstream, upgrade }),
-                Err(status) => decision = run.fail(status, location),
-            }
         }
     });
-    ongoing.location = place;
+    let Contents { is_refused, proxied, .. } = contents;
+    (ongoing.location, ongoing.is_judged) = (place, true);
     (ongoing.proxy_host, ongoing.proxy_port) = proxied;
+    ongoing.complaints.append(&mut complaints.into_inner());
+    if is_refused {
+        // Nobody reads that body, so nothing can follow it.
+        (ongoing.terms.keep_alive, ongoing.length) = (false, Length::None);
+    }
     choice
+}
+
+/// What the content of a location is made with.
+struct Contents<'a> {
+    http: &'a Http,
+    host: &'a Host,
+    length: Length,
+    upgrade: Upgrade,
+    is_spent: bool,
+    /// The type that an app has given; else empty.
+    media: &'a [u8],
+    /// The length of the body has been looked at: an error page does not ask again.
+    is_judged: bool,
+    /// It is too large, which has been said.
+    is_refused: bool,
+    scratch: &'a mut Vec<u8>,
+    /// `$proxy_host` and `$proxy_port`.
+    proxied: (Vec<u8>, Vec<u8>),
+    /// The lines of an answer of status 416.
+    range: Vec<u8>,
+    complaints: &'a RefCell<Vec<Complaint>>,
+}
+
+impl Contents<'_> {
+    /// The content of a location, or another decision.
+    fn of(
+        &mut self,
+        run: &mut Run<'_, '_>,
+        location: usize,
+        parsed: &Parsed<'_>,
+    ) -> ControlFlow<Choice, Decision> {
+        let place = &self.host.locations[location];
+        if !self.is_judged && is_too_large(self.host, location, self.length) {
+            (self.is_judged, self.is_refused, self.is_spent) = (true, true, true);
+            self.length = Length::None;
+            return ControlFlow::Continue(run.fail(413, location));
+        }
+        let Content::Proxy(proxy) = &place.content else {
+            let mut complain = |level, words| self.complaints.borrow_mut().push((level, words));
+            let wanted = files::Wanted {
+                content: &place.files,
+                location,
+                added: &place.added,
+                media: self.media,
+            };
+            let range = &mut self.range;
+            return match files::seek(run, &wanted, range, &mut complain) {
+                Sought::Answer(answer) => {
+                    ControlFlow::Break(Choice::File(Box::new(answer), std::mem::take(range)))
+                }
+                Sought::Other(decision) => ControlFlow::Continue(decision),
+            };
+        };
+        if self.is_spent && !run.context.state.method_is_get {
+            // A named location asks for the request as it was, and its body is gone.
+            let status = run.context.state.status_override;
+            let status = if status > 0 { status } else { 502 };
+            return ControlFlow::Continue(Decision::Status { status, location });
+        }
+        let (length, upgrade) = (self.length, self.upgrade);
+        let (host, http) = (self.host, self.http);
+        let asked = request::Asked { host, proxy, parsed, length, upgrade, http };
+        match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
+            Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
+            Err(status) => ControlFlow::Continue(run.fail(status, location)),
+        }
+    }
 }
 
 fn closing(decision: Decision) -> u16 {
@@ -227,11 +340,11 @@ fn forwarded(
     input: &mut Buf,
     head_len: usize,
     ongoing: &mut Ongoing,
-    expects_continue: bool,
     scratch: &[u8],
 ) -> Result<Deed, Refusal> {
     let (upstream, upgrade) = match choice {
         Choice::Reply(reply) => return Ok(reply.finish(ongoing)),
+        Choice::File(answer, range) => return Ok(files::finish(*answer, &range, ongoing)),
         Choice::Close { status } => return Ok(Deed::Close { status }),
         Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
     };
@@ -246,7 +359,8 @@ fn forwarded(
         upgrade,
         repeatable: ongoing.length == Length::None
             && matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
-        expects_continue,
+        expects_continue: ongoing.expects_continue,
+        upload: Upload::Whole,
         limits: Some(limits),
         ongoing: None,
     }))
@@ -289,6 +403,11 @@ fn ongoing(
         terms,
         length: Length::None,
         upgrade: Upgrade::None,
+        expects_continue: false,
+        is_spent: false,
+        is_judged: false,
+        handed: None,
+        complaints: Vec::new(),
         identity: arrived.identity.clone(),
         local: arrived.local,
         tls: arrived.tls,
@@ -301,11 +420,25 @@ fn ongoing(
 }
 
 /// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.
-pub fn probe(path: &[u8]) -> Probe {
+/// What else is wrong than that nothing is there, becomes a complaint.
+pub fn probe(path: &[u8], complain: &mut dyn FnMut(Level, String)) -> Probe {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;
-    let Ok(metadata) = std::fs::metadata(OsStr::from_bytes(path)) else { return Probe::Nothing };
+    let metadata = match std::fs::metadata(OsStr::from_bytes(path)) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            let is_news = Errno::from_io_error(&error).is_some_and(|errno| {
+                !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG)
+            });
+            if is_news {
+                let (path, error) = (String::from_utf8_lossy(path), errno::words(&error));
+                let words = format!("stat() {path:?} failed ({error})");
+                complain(Level::Crit, words);
+            }
+            return Probe::Nothing;
+        }
+    };
     let is_executable = metadata.permissions().mode() & 0o100 != 0;
     if metadata.is_dir() {
         Probe::Directory { is_executable }
@@ -325,3 +458,13 @@ pub(super) fn optional(
     context.append(template?, &mut out);
     Some(out)
 }
+
+const ONCE: [&str; 7] = [
+    "authorization",
+    "content-range",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+];

@@ -48,6 +48,7 @@ impl Scene {
             index: &[],
             fields: &[Header { name: "Range", value: range.as_bytes() }],
             status: 0,
+            media: b"",
         };
         match files::prepare(&Settings::default(), &asked) {
             Found::Answer(answer) => answer,

@@ -168,6 +168,7 @@ const NOTHING: Asked<'static> = Asked {
     index: &[],
     fields: &[],
     status: 0,
+    media: b"",
 };
 
 fn conf() -> String {
@@ -328,6 +329,7 @@ fn ours(
             index: place.index,
             fields: &headers,
             status,
+            media: b"",
         };
         let line = |line: Vec<u8>| vec![String::from_utf8(line).unwrap().trim_end().to_owned()];
         return match files::prepare(&settings, &asked) {

@@ -39,6 +39,7 @@ mod signals;
 mod upgrade;
 
 mod nginx_conf;
+mod site;
 
 mod file_sending;
 mod files;

@@ -238,8 +238,12 @@ fn a_group_of_one_server_and_the_usual_error_page() {
         assert_eq!(seen.line, format!("GET {target} HTTP/1.1"));
         assert_eq!(seen.field("host"), Some("shiny"));
     }
+    let folder = running.sheen.dir.path().join("html");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("50x.html"), "<p>sorry").unwrap();
     let mut client = Client::plain(running.http);
-    assert_eq!(client.get(NAME, "/down/").status(), 502);
+    let answer = client.get(NAME, "/down/");
+    assert_eq!((answer.status(), &*answer.text()), (502, "<p>sorry"));
     assert_eq!(client.get(NAME, "/x").status(), 200, "the connection goes on");
 }
 

@@ -27,6 +27,7 @@ pub(super) fn arguments(
         "error_log" => error_log(directive),
         "error_page" => error_page(directive),
         "if" => condition(directive.args()).map(drop),
+        "alias" | "root" => root(directive),
         "index" => match directive.args().iter().find(|word| word.bytes.is_empty()) {
             Some(_) => Err("index \"\" in \"index\" directive is invalid".to_owned()),
             None => Ok(()),
@@ -92,6 +93,19 @@ fn variable(directive: &Directive, number: usize) -> Result<(), String> {
 
 fn always(directive: &Directive) -> Result<(), String> {
     if directive.args().len() < 3 { Ok(()) } else { one_of(directive, 2, &["always"]) }
+}
+
+fn root(directive: &Directive) -> Result<(), String> {
+    let path = directive.text(0);
+    for variable in ["document_root", "realpath_root"] {
+        if path.contains(&format!("${variable}")) || path.contains(&format!("${{{variable}}}")) {
+            let name = directive.name();
+            return Err(format!(
+                "the ${variable} variable cannot be used in the \"{name}\" directive"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn access_log(directive: &Directive) -> Result<(), String> {

@@ -10,9 +10,7 @@ use crate::route::fields::Fields;
 use crate::route::http::{Content, Host, Location, OwnRedirects};
 use crate::route::location::{Builder, Match, SERVER};
 use crate::route::phases::{self, Settings};
-use crate::route::root::{How, Root};
 use crate::route::script::Script;
-use crate::route::template::Template;
 use crate::route::try_files::TryFiles;
 
 /// A server that is being read.
@@ -31,6 +29,8 @@ struct Level<'t> {
     block: &'t [Directive],
     /// The name of the location it is or is in, and how that is matched.
     around: Match,
+    /// Whose files; `None` while nothing around it says so.
+    root: Option<usize>,
     /// What an `if` has from the location around it.
     content: Content,
     is_nameless: bool,
@@ -53,6 +53,7 @@ impl<'t> Lower<'t> {
             scope: server.scope.clone(),
             block: server.directive.block(),
             around: Match::Nameless,
+            root: None,
             content: Content::Files,
             is_nameless: false,
         };
@@ -79,7 +80,9 @@ impl<'t> Lower<'t> {
             }
             reading.builder.add_slash(level.number);
         }
-        reading.settings[level.number] = self.settings(&level);
+        let root = self.root_of(&level);
+        level.root = Some(root);
+        reading.settings[level.number] = self.settings(&level, root);
         reading.locations[level.number] = Some(self.location(&level, reading.global));
         for line in level.block {
             self.line(reading, &level, line, script);
@@ -143,7 +146,8 @@ impl<'t> Lower<'t> {
         let block = line.block();
         let scope = level.scope.within(block);
         let content = Content::Files;
-        let inner = Level { number, scope, block, around, content, is_nameless: false };
+        let root = level.root;
+        let inner = Level { number, scope, block, around, root, content, is_nameless: false };
         let mut script = Script::default();
         self.level(reading, inner, &mut script);
         reading.settings[number].script = script;
@@ -163,12 +167,23 @@ impl<'t> Lower<'t> {
         Some(number)
     }
 
-    fn settings(&mut self, level: &Level<'t>) -> Settings {
+    /// The root of a level: its own, or that of the level around it. An `alias` stands for the name
+    /// of the location that it was written in.
+    fn root_of(&mut self, level: &Level<'t>) -> usize {
+        let own = level.block.iter().find(|line| line.is("root") || line.is("alias"));
+        match (own, level.root) {
+            (None, Some(inherited)) => inherited,
+            (Some(own), _) => self.root(Some(own), &level.around),
+            (None, None) => self.root(level.scope.line("root"), &level.around),
+        }
+    }
+
+    fn settings(&mut self, level: &Level<'t>, root: usize) -> Settings {
         let mut error_pages = ErrorPages::default();
         let lines = level.scope.lines(&["error_page"]);
         self.each(&lines, |words, registry| error_pages.add(words, registry));
         let mut settings = Settings {
-            root: self.root(level),
+            root,
             internal: find(level.block, "internal").is_some(),
             error_pages,
             recursive_error_pages: level.scope.flag("recursive_error_pages", false),
@@ -182,24 +197,6 @@ impl<'t> Lower<'t> {
         settings
     }
 
-    fn root(&mut self, level: &Level<'t>) -> usize {
-        let line = level.scope.lines(&["root", "alias"]).last().copied();
-        let prefix = self.options.prefix.as_os_str().as_encoded_bytes();
-        let prefix = [prefix, if prefix.ends_with(b"/") { b"" } else { b"/" }].concat();
-        let how = match (line.is_some_and(|line| line.is("alias")), &level.around) {
-            (false, _) => How::Root,
-            (true, Match::Exact(name) | Match::Prefix { name, .. }) => How::Alias(name.len()),
-            (true, _) => How::Whole,
-        };
-        let mut path = Template::text(b"html");
-        if let Some(line) = line {
-            self.at(line);
-            let compiled = Template::compile(line.arg(0), &mut self.registry);
-            path = self.check(line, compiled).unwrap_or(path);
-        }
-        self.registry.root(Root { path, how, prefix: prefix.into() })
-    }
-
     fn location(&mut self, level: &Level<'t>, global: &Limits) -> Location {
         let scope = &level.scope;
         let mut added = Fields::default();
@@ -209,6 +206,7 @@ impl<'t> Lower<'t> {
             scope.line("default_type").map_or(&b"text/plain"[..], |line| line.arg(0));
         Location {
             content: level.content.clone(),
+            files: self.files(scope),
             limits: self.limits(scope, global),
             added,
             default_type: default_type.into(),

@@ -4,6 +4,7 @@
 //! nothing is dropped without a word.
 
 mod core;
+mod files;
 mod http;
 mod locations;
 mod logs;
@@ -24,6 +25,7 @@ use super::{Options, read};
 use crate::config::native::Loaded;
 use crate::config::raw::Place;
 use crate::config::{Compiled, Config, Dialect, LogTarget, Problem, Site, Upstream};
+use crate::files::Types;
 use crate::route::http::Http;
 use crate::route::log_format::LogFormat;
 use crate::route::variable::Registry;
@@ -41,6 +43,7 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
         formats: HashMap::new(),
         log_files: Vec::new(),
         upstreams: HashMap::new(),
+        types: Vec::new(),
         places: Vec::new(),
         problems: Vec::new(),
         notes: tree.notes.clone(),
@@ -63,6 +66,8 @@ struct Lower<'t> {
     log_files: Vec<LogTarget>,
     /// By name: the groups, and the hosts that `proxy_pass` names.
     upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
+    /// What `types` blocks say, by the first of their level: many locations share them.
+    types: Vec<(*const Directive, Types)>,
     /// Directives with variables in them, for those that nothing defines.
     places: Vec<Place>,
     problems: Vec<Problem>,

@@ -1,5 +1,5 @@
 //! Directives that the table promises and no room lowers yet: refused by name, or named in a note
-//! where serving goes on without them; never dropped in silence.
+//! where serving goes on in sheen's own way; never dropped in silence.
 
 use super::super::table::Treatment;
 use super::super::tree::Directive;
@@ -24,13 +24,8 @@ impl<'t> Lower<'t> {
 }
 
 impl<'t> Lower<'t> {
-    /// One note for each of the directives that this release serves without.
+    /// One note for the directives that this release serves without.
     pub(super) fn note_unserved(&mut self, tree: &'t [Directive]) {
-        for (name, what) in UNSERVED {
-            if let Some(directive) = first(tree, name) {
-                self.note(directive, format!("\"{name}\": {what}"));
-            }
-        }
         let taken: Vec<&str> =
             TAKEN.iter().copied().filter(|name| first(tree, name).is_some()).collect();
         if !taken.is_empty() {
@@ -81,13 +76,6 @@ const PENDING: &[(&str, Unless)] = &[
     ("ssl_reject_handshake", Unless::First("off")),
     ("ssl_session_ticket_key", Unless::Never),
     ("working_directory", Unless::Never),
-];
-
-/// What is missing when they stand in a file.
-const UNSERVED: &[(&str, &str)] = &[
-    ("root", "files are not served yet: a request for one is answered with 404"),
-    ("alias", "files are not served yet: a request for one is answered with 404"),
-    ("try_files", "files are not served yet, so none of them is found: the last word counts"),
 ];
 
 /// Neither lowered nor refused: what they ask for is done in sheen's own way.

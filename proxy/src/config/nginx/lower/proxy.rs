@@ -47,6 +47,11 @@ impl<'t> Lower<'t> {
             hidden: hidden(scope),
             cookies: self.cookies(scope),
             intercepts: scope.flag("proxy_intercept_errors", false),
+            ignores_redirect: scope
+                .lines(&["proxy_ignore_headers"])
+                .iter()
+                .flat_map(|line| line.args())
+                .any(|word| word.bytes.eq_ignore_ascii_case(b"x-accel-redirect")),
         }))
     }
 

@@ -1,0 +1,143 @@
+//! Files as a location's content: from a location to an open file or another decision, and the head
+//! of the answer.
+
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::ongoing::{Ongoing, Seen};
+use super::plan::Deed;
+use crate::config::Level;
+use crate::files::date;
+use crate::files::{self, Answer, Asked, Found};
+use crate::h1::head::Version;
+use crate::h1::rewrite;
+use crate::respond;
+use crate::route::fields::Fields;
+use crate::route::phases::{Decision, Run};
+
+/// A line for the error log.
+pub type Complaint = (Level, String);
+
+/// Whose files are looked at.
+pub(super) struct Wanted<'a> {
+    pub(super) content: &'a files::Content,
+    pub(super) location: usize,
+    /// `add_header`.
+    pub(super) added: &'a Fields,
+    /// The type that an app has given; empty for that of the file.
+    pub(super) media: &'a [u8],
+}
+
+/// What looking for a file has come to.
+pub(super) enum Sought {
+    Answer(Answer),
+    Other(Decision),
+}
+
+/// Looks for the file of the state's URI. `range` becomes the lines that an answer of status 416 is
+/// to have.
+pub(super) fn seek(
+    run: &mut Run<'_, '_>,
+    wanted: &Wanted<'_>,
+    range: &mut Vec<u8>,
+    complain: &mut dyn FnMut(Level, String),
+) -> Sought {
+    let Wanted { content, location, added, media } = *wanted;
+    let mut path = Vec::new();
+    let Some(root) = run.context.append_file(&mut path) else {
+        let words = "\"alias\" cannot be used in location where URI was rewritten";
+        complain(Level::Alert, words.to_owned());
+        return Sought::Other(run.fail(500, location));
+    };
+    let mut names: Vec<Cow<'_, [u8]>> = Vec::new();
+    if run.context.state.uri.ends_with(b"/") {
+        for template in &content.index {
+            names.push(match template.as_text() {
+                Some(name) => Cow::Borrowed(name),
+                None => {
+                    let mut name = Vec::new();
+                    run.context.append(template, &mut name);
+                    Cow::Owned(name)
+                }
+            });
+        }
+    }
+    if run.context.state.is_overflowed() {
+        return Sought::Other(run.fail(500, location));
+    }
+    let index: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
+    let (state, facts) = (&run.context.state, run.context.facts);
+    let asked = Asked {
+        method: if state.method_is_get { b"GET" } else { facts.method },
+        uri: &state.uri,
+        args: &state.args,
+        path: &path,
+        root,
+        index: &index,
+        fields: facts.fields,
+        status: state.status_override,
+        media,
+    };
+    Sought::Other(match files::prepare(&content.settings, &asked) {
+        Found::Answer(answer) => return Sought::Answer(answer),
+        Found::Index(uri) => {
+            let args = state.args.clone();
+            run.redirect(&uri, &args)
+        }
+        Found::MissingSlash(to) => run.redirect_client(location, &to),
+        Found::NotSatisfiable(line) => {
+            // As nginx has it: these were added before the range was looked at.
+            added.append(Some(200), &mut run.context, range);
+            range.extend_from_slice(&line);
+            run.fail(416, location)
+        }
+        Found::Trouble(trouble) => {
+            if !trouble.words.is_empty() && (content.logs_not_found || trouble.status != 404) {
+                let level = if trouble.status == 500 { Level::Crit } else { Level::Error };
+                complain(level, trouble.words);
+            }
+            run.fail(trouble.status, location)
+        }
+    })
+}
+
+/// The head of an answer from a file, in nginx's order, with what the location adds.
+pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Deed {
+    let status = answer.status;
+    let lines = answer.lines();
+    let mut head = Vec::with_capacity(512);
+    rewrite::status_line(&mut head, status, respond::reason(status));
+    head.extend_from_slice(b"Server: sheen\r\nDate: ");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    date::append(i64::try_from(now.as_secs()).unwrap_or_default(), &mut head);
+    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(lines.content);
+    head.extend_from_slice(match (ongoing.rest().keeps, ongoing.terms.version) {
+        (false, _) => b"Connection: close\r\n",
+        (true, Version::Http10) => b"Connection: keep-alive\r\n",
+        (true, Version::Http11) => b"",
+    });
+    head.extend_from_slice(ongoing.handed_fields());
+    head.extend_from_slice(lines.etag);
+    if status == 416 {
+        head.extend_from_slice(range);
+    }
+    let own = [lines.content, lines.etag, lines.ranges, b"\r\n"].concat();
+    let mut table = [httparse::EMPTY_HEADER; FIELDS_OF_OURS_MAX];
+    // What does not parse can't be asked for by a variable.
+    let fields = match httparse::parse_headers(&own, &mut table) {
+        Ok(httparse::Status::Complete((_, fields))) => fields,
+        _ => &[],
+    };
+    let at = ongoing.location;
+    let seen = Seen { status, fields, ..Seen::default() };
+    ongoing.with(&seen, |mut context, host, _| {
+        host.locations[at].added.append(Some(status), &mut context, &mut head);
+    });
+    head.extend_from_slice(lines.ranges);
+    head.extend_from_slice(b"\r\n");
+    Deed::File { status, head, body: answer.body }
+}
+
+/// Fields that an answer from a file has of its own.
+const FIELDS_OF_OURS_MAX: usize = 8;
