@@ -50,7 +50,6 @@ pub struct Location {
     pub limits: Arc<Limits>,
     /// `add_header`.
     pub added: Fields,
-    pub default_type: Box<[u8]>,
     pub redirects: OwnRedirects,
     pub logs: Box<[AccessLog]>,
 }

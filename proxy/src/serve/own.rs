@@ -111,7 +111,7 @@ impl Reply {
         let body = match &self.text {
             Some(text) => {
                 let kind = match ongoing.handed_media() {
-                    b"" => &ongoing.in_force().default_type,
+                    b"" => ongoing.in_force().files.settings.types.of(&ongoing.state.uri),
                     media => media,
                 };
                 respond::write_text(&mut bytes, &answer, kind, text)

@@ -202,14 +202,11 @@ impl<'t> Lower<'t> {
         let mut added = Fields::default();
         let lines = scope.lines(&["add_header"]);
         self.each(&lines, |words, registry| added.add(words, registry));
-        let default_type =
-            scope.line("default_type").map_or(&b"text/plain"[..], |line| line.arg(0));
         Location {
             content: level.content.clone(),
             files: self.files(scope),
             limits: self.limits(scope, global),
             added,
-            default_type: default_type.into(),
             redirects: OwnRedirects {
                 absolute: scope.flag("absolute_redirect", true),
                 with_port: scope.flag("port_in_redirect", true),
