@@ -241,6 +241,33 @@ fn the_tutorials_final_file() {
 }
 
 #[test]
+fn a_site_with_an_app_below_it() {
+    let dir = folder();
+    let files = [
+        ("site/index.html", "welcome"),
+        ("site/style.css", "body {}"),
+        ("site/404.html", "lost"),
+        ("site/about/index.html", "about"),
+        ("manual/a.html", "manual"),
+    ];
+    nginx::write_files(dir.path(), &files);
+    let cached = &["< cache-control: public, max-age=3600", "< content-type: text/css"];
+    let asks = [
+        ask("http", "/", "200 welcome", &["< content-type: text/html"]),
+        ask("http", "/style.css", "200 body {}", cached),
+        ask("http", "/about", "301 http://app.test:PORT/about/", &[]),
+        ask("http", "/about/", "200 about", &[]),
+        ask("http", "/nowhere", "404 lost", &[]),
+        ask("http", "/404.html", "404 lost", &[]),
+        ask("http", "/docs/a.html", "200 manual", &[]),
+        ask("http", "/shiny", "301 http://app.test:PORT/shiny/", &[]),
+        ask("http", "/shiny/x?y", "GET /x?y", &[]),
+        ask("ws", "/shiny/websocket/", "GET /websocket/", &[]),
+    ];
+    runs(dir, include_str!("published/site_and_app.conf"), &asks);
+}
+
+#[test]
 fn what_certbot_has_edited() {
     let dir = folder();
     let (live, archive) = ("letsencrypt/live/app.test", "letsencrypt/archive/app.test");
