@@ -1,8 +1,10 @@
 //! Other ways to an app, and other modules that run one: refused, with what to use instead.
 
-use super::Takes::{Anything, Block, OnceBlock};
-use super::Treatment::Refused;
-use super::{EVERYWHERE, HTTP, MAIN, NONE, ONE, Opens, Row, SERVER, Treatment, row};
+use super::Takes::{Anything, Block, Once, OnceBlock};
+use super::Treatment::{NoEffect, Refused};
+use super::{
+    EVERYWHERE, HTTP, LEVELS, MAIN, NONE, ONE, ONE_TO_FOUR, Opens, Row, SERVER, Treatment, row,
+};
 
 pub(super) const ROWS: &[Row] = &[
     row("fastcgi_*", EVERYWHERE, Anything, PLAIN_HTTP),
@@ -11,6 +13,10 @@ pub(super) const ROWS: &[Row] = &[
     row("passenger_*", EVERYWHERE, Anything, PLAIN_HTTP),
     row("scgi_*", EVERYWHERE, Anything, PLAIN_HTTP),
     row("uwsgi_*", EVERYWHERE, Anything, PLAIN_HTTP),
+    // What runs nginx without root names these folders, whatever it serves.
+    row("fastcgi_temp_path", LEVELS, Once(ONE_TO_FOUR), NO_FILES),
+    row("scgi_temp_path", LEVELS, Once(ONE_TO_FOUR), NO_FILES),
+    row("uwsgi_temp_path", LEVELS, Once(ONE_TO_FOUR), NO_FILES),
     row("mail", MAIN, OnceBlock(NONE, Opens::Foreign), NOT_HTTP),
     row("rtmp", MAIN, OnceBlock(NONE, Opens::Foreign), NOT_HTTP),
     row("stream", MAIN, OnceBlock(NONE, Opens::Foreign), NOT_HTTP),
@@ -40,6 +46,7 @@ pub(super) const ROWS: &[Row] = &[
 
 const PLAIN_HTTP: Treatment =
     Refused("sheen speaks HTTP to apps: let the app listen with HTTP and use proxy_pass");
+const NO_FILES: Treatment = NoEffect("no bodies are kept in files");
 const CODE: Treatment =
     Refused("sheen runs no code of others: say it with map, rewrite and proxy_pass");
 const NOT_HTTP: Treatment =
