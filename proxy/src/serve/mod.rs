@@ -10,4 +10,4 @@ mod plan;
 mod request;
 
 pub use ongoing::{Ongoing, Seen};
-pub use plan::{Arrived, Begun, Deed, begin, fail, probe};
+pub use plan::{Arrived, Begun, Deed, begin, fail, last_words, probe, refused};

@@ -80,17 +80,40 @@ impl Author<'_> {
 }
 
 impl Reply {
+    /// The same, with whole field lines, unless it is a redirect or has a text of its own.
+    pub(super) fn with_fields(mut self, fields: &[u8]) -> Self {
+        if self.location.is_empty() && self.text.is_none() {
+            self.location.extend_from_slice(fields);
+        }
+        self
+    }
+
     /// Head and body, with what the location adds.
     pub(super) fn finish(self, ongoing: &mut Ongoing) -> Deed {
-        let mut fields = self.location;
+        let keeps = ongoing.http.variables.reads.answer_fields;
+        if keeps {
+            // What is added may name what is there without it.
+            let (bytes, body) = self.written(ongoing, &self.location);
+            ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
+        }
+        let mut fields = self.location.clone();
         let seen = Seen { status: self.status, ..Seen::default() };
         let at = ongoing.location;
         ongoing.with(&seen, |mut context, host, _| {
             host.locations[at].added.append(Some(self.status), &mut context, &mut fields);
         });
+        let (bytes, body) = self.written(ongoing, &fields);
+        if keeps {
+            ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
+        }
+        Deed::Reply { status: self.status, bytes, body }
+    }
+
+    /// The answer with these fields, and how many of its bytes are body.
+    fn written(&self, ongoing: &Ongoing, fields: &[u8]) -> (Vec<u8>, u64) {
         let answer = respond::Answer {
             status: self.status,
-            fields: &fields,
+            fields,
             hsts: b"",
             keep_alive: ongoing.terms.keep_alive && !ongoing.terms.has_body,
             to_head: ongoing.terms.to_head,
@@ -103,6 +126,6 @@ impl Reply {
             }
             None => respond::write(&mut bytes, &answer),
         };
-        Deed::Reply { status: self.status, bytes, body }
+        (bytes, body)
     }
 }

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ongoing::{self, Ongoing, Seen};
-use super::{own, request};
+use super::ongoing::{self, Kept, Ongoing, Seen};
+use super::own;
+use super::request::{self, Proxied};
 use crate::buf::Buf;
 use crate::fault::Refusal;
 use crate::h1::framing::{self, Length};
-use crate::h1::head::{self, RequestHead, Table, Version};
+use crate::h1::head::{self, Table, Version};
 use crate::h1::name::Name;
 use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
@@ -23,6 +24,8 @@ use crate::route::http::{Content, Host, Http};
 use crate::route::names;
 use crate::route::phases::{Decision, Probe, Run};
 use crate::route::state::State;
+use crate::route::uri;
+use crate::tries::Tries;
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -42,13 +45,17 @@ pub enum Deed {
 
 /// What is known of the connection a request came on.
 #[derive(Debug)]
-pub struct Arrived<'a> {
-    pub http: &'a Arc<Http>,
-    pub limits: &'a Limits,
-    pub identity: &'a Rc<Identity>,
+pub struct Arrived {
+    pub http: Arc<Http>,
+    pub identity: Rc<Identity>,
+    pub tries: Rc<Tries>,
+    /// When the first byte of the request came.
+    pub begun_ms: u64,
     pub tls: bool,
     pub local: SocketAddr,
     pub requests: u64,
+    /// It had come before the request before it was answered.
+    pub is_pipelined: bool,
     pub draining: bool,
     pub state: Box<State>,
 }
@@ -68,7 +75,8 @@ pub struct Begun {
 pub fn begin(
     input: &mut Buf,
     head_len: usize,
-    mut arrived: Arrived<'_>,
+    arrived: Arrived,
+    limits: &Limits,
     said: &mut log::Request,
     scratch: &mut Vec<u8>,
 ) -> Result<Begun, Refusal> {
@@ -76,7 +84,7 @@ pub fn begin(
     let line = &raw[..memchr::memchr(b'\r', raw).unwrap_or(raw.len())];
     said.set(line, b"", b"", b"");
     let mut table = Table::default();
-    let head = head::parse_request(raw, &mut table, arrived.limits)?;
+    let head = head::parse_request(raw, &mut table, limits)?;
     let of = |name| head.fields.first(name).unwrap_or_default();
     said.set(line, of(Name::Host), of(Name::Referer), of(Name::UserAgent));
     let target = Target::of(&head)?;
@@ -92,23 +100,66 @@ pub fn begin(
         has_body: length != Length::None,
         site: 0,
     };
-    arrived.state.begin(&arrived.http.variables);
-    let mut name = Vec::new();
-    if let Some(host) = names::Host::parse(target.authority.as_bytes()) {
-        host.append_lowercase(&mut name);
-    }
-    let host = host_of(&mut arrived, &name);
-    let mut ongoing = Box::new(ongoing(&head, &target, arrived, raw, name, host, terms));
+    let mut ongoing = ongoing(arrived, raw, target.authority.as_bytes(), terms);
+    let uri = if head.target == "*" { "*" } else { target.path_and_query };
+    ongoing.request_uri.extend_from_slice(uri.as_bytes());
     (ongoing.length, ongoing.upgrade) = (length, upgrade);
-    let merge_slashes = ongoing.http.hosts[host].merge_slashes;
-    let decided = decide(&mut ongoing, scratch, |run| run.begin(merge_slashes).ok());
+    ongoing.find_client(head.fields.list());
+    let merge_slashes = ongoing.http.hosts[ongoing.host].merge_slashes;
+    let body = &input.data()[head_len..];
+    let decided = decide(&mut ongoing, body, scratch, |run| run.begin(merge_slashes).ok());
     let deed = decided.ok_or(Refusal::bad_request("request target is malformed"))?;
     let deed = forwarded(deed, input, head_len, &mut ongoing, expects_continue, scratch)?;
     Ok(Begun { terms, ongoing, deed })
 }
 
-/// What is done about an error of the upstream: an error page, if the location has one that is
-/// not another error. `None` where there is none.
+/// A request that was refused before it was understood, for the logs and pages of its server:
+/// that of its Host, or else of the handshake's `server_name`. `head` is what is known of its head,
+/// perhaps a part of a line.
+pub fn refused(arrived: Arrived, head: &[u8], server_name: &[u8]) -> Box<Ongoing> {
+    let mut table = Table::default();
+    let parsed = head::lenient_request(head, &mut table);
+    let mut fields = parsed.fields.iter();
+    let host = fields.find(|field| field.name.eq_ignore_ascii_case("host"));
+    let asked = host.map_or(server_name, |field| field.value);
+    let terms = Terms {
+        version: parsed.version,
+        to_head: parsed.method == "HEAD",
+        keep_alive: false,
+        has_body: false,
+        site: 0,
+    };
+    let mut ongoing = ongoing(arrived, head, asked, terms);
+    if parsed.target.starts_with('/') {
+        let target = parsed.target.as_bytes();
+        ongoing.request_uri.extend_from_slice(target);
+        if let Ok(normal) = uri::normalise(target, true, &mut ongoing.state.uri) {
+            ongoing.state.args.extend_from_slice(&target[normal.args]);
+        }
+    }
+    ongoing.find_client(parsed.fields);
+    ongoing
+}
+
+/// The last answer on a connection: the page that its location has for the status, or the usual
+/// one with what the location adds, and how much of it is body. `fields` are those that belong to
+/// the status. `None`: the location does not want it answered here.
+pub fn last_words(
+    ongoing: &mut Ongoing,
+    status: u16,
+    fields: &[u8],
+) -> Option<(u16, Vec<u8>, u64)> {
+    ongoing.terms.keep_alive = false;
+    let location = ongoing.location;
+    let choice = decide(ongoing, b"", &mut Vec::new(), |run| Some(run.fail(status, location)))?;
+    let Choice::Reply(reply) = choice else { return None };
+    match reply.with_fields(fields).finish(ongoing) {
+        Deed::Reply { status, bytes, body } => Some((status, bytes, body)),
+        Deed::Forward(_) | Deed::Close { .. } => None,
+    }
+}
+
+/// What is done about an error of the upstream: an error page.
 pub fn fail(
     ongoing: &mut Ongoing,
     status: u16,
@@ -117,10 +168,11 @@ pub fn fail(
     scratch: &mut Vec<u8>,
 ) -> Option<Deed> {
     let location = ongoing.location;
-    if ongoing.http.hosts[ongoing.host].server.settings[location].error_pages.is_empty() {
-        return None;
-    }
-    let choice = decide(ongoing, scratch, |run| Some(run.fail(status, location)))?;
+    // Another location knows nothing of where the request was sent.
+    ongoing.proxy_host.clear();
+    ongoing.proxy_port.clear();
+    let body = &input.data()[head_len..];
+    let choice = decide(ongoing, body, scratch, |run| Some(run.fail(status, location)))?;
     forwarded(choice, input, head_len, ongoing, false, scratch).ok()
 }
 
@@ -137,16 +189,18 @@ enum Choice {
     },
 }
 
-/// Runs the phases from where `start` sets out until something can be done.
+/// Runs the phases from where `start` sets out until something can be done. `body` is what has come
+/// of the request's.
 fn decide(
     ongoing: &mut Ongoing,
+    body: &[u8],
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
 ) -> Option<Choice> {
     let (local, tls, length, upgrade) =
         (ongoing.local, ongoing.tls, ongoing.length, ongoing.upgrade);
     let http = ongoing.http.clone();
-    let mut proxied = (Vec::new(), Vec::new());
+    let mut proxied = Proxied::default();
     let mut place = ongoing.location;
     let choice = ongoing.with(&Seen::default(), |context, host, parsed| {
         let mut probe = |path: &[u8]| probe(path);
@@ -175,7 +229,9 @@ fn decide(
                 decision = run.fail(413, location);
                 continue;
             }
-            let asked = request::Asked { host, proxy, parsed, length, upgrade, http: &http };
+            let kept = host.locations[location].body_kept_bytes;
+            let body = whole(body, length).filter(|body| body.len() <= kept);
+            let asked = request::Asked { host, proxy, parsed, body, length, upgrade, http: &http };
             match asked.write(&mut run.context, scratch, &mut proxied) {
                 Ok((upstream, upgrade)) => return Some(Choice::Proxy { upstream, upgrade }),
                 Err(status) => decision = run.fail(status, location),
@@ -183,8 +239,19 @@ fn decide(
         }
     });
     ongoing.location = place;
-    (ongoing.proxy_host, ongoing.proxy_port) = proxied;
+    (ongoing.proxy_host, ongoing.proxy_port) = (proxied.host, proxied.port);
+    if !proxied.target.is_empty() {
+        ongoing.target = proxied.target;
+    }
     choice
+}
+
+/// A body of known length, if all of it has come.
+fn whole(body: &[u8], length: Length) -> Option<&[u8]> {
+    match length {
+        Length::Sized(bytes) => body.get(..usize::try_from(bytes).ok()?),
+        Length::None | Length::Chunked | Length::UntilClose => None,
+    }
 }
 
 fn closing(decision: Decision) -> u16 {
@@ -214,7 +281,16 @@ fn forwarded(
         Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
     };
     let limits = ongoing.in_force().limits.clone();
-    let body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
+    let mut body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
+    if ongoing.http.variables.reads.request_body {
+        let max = ongoing.in_force().body_kept_bytes;
+        ongoing.kept.body = whole(&input.data()[head_len..], ongoing.length)
+            .filter(|body| body.len() <= max)
+            .map(<[u8]>::to_vec);
+        if ongoing.kept.body.is_none() {
+            body.keep(max);
+        }
+    }
     input.replace_front(head_len, scratch);
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
@@ -231,50 +307,50 @@ fn forwarded(
 }
 
 /// The server that answers for a name on the address the request came to.
-fn host_of(arrived: &mut Arrived<'_>, name: &[u8]) -> usize {
-    let http = arrived.http;
-    let local = SocketAddr::new(arrived.local.ip().to_canonical(), arrived.local.port());
+fn host_of(arrived: &mut Arrived, name: &[u8]) -> usize {
+    let Arrived { http, state, local, .. } = arrived;
+    let local = SocketAddr::new(local.ip().to_canonical(), local.port());
     let any: IpAddr = match local {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let names = http.names.get(&local).or_else(|| http.names.get(&(any, local.port()).into()));
-    names.map_or(0, |names| names.find(name, &mut arrived.state, &http.variables))
+    names.map_or(0, |names| names.find(name, state, &http.variables))
 }
 
-fn ongoing(
-    head: &RequestHead<'_, '_>,
-    target: &Target<'_>,
-    arrived: Arrived<'_>,
-    raw: &[u8],
-    name: Vec<u8>,
-    host: usize,
-    terms: Terms,
-) -> Ongoing {
-    Ongoing {
-        request_id: ongoing::request_id(arrived.http),
-        http: arrived.http.clone(),
+/// What is known of a request when its server has been found.
+fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<Ongoing> {
+    arrived.state.begin(&arrived.http.variables);
+    let mut name = Vec::new();
+    if let Some(host) = names::Host::parse(asked) {
+        host.append_lowercase(&mut name);
+    }
+    let host = host_of(&mut arrived, &name);
+    Box::new(Ongoing {
+        request_id: ongoing::request_id(&arrived.http),
+        http: arrived.http,
         state: arrived.state,
         head: raw.to_vec(),
-        request_uri: if head.target == "*" {
-            b"*".to_vec()
-        } else {
-            target.path_and_query.as_bytes().to_vec()
-        },
+        request_uri: Vec::new(),
         name,
         host,
         location: 0,
         terms,
         length: Length::None,
         upgrade: Upgrade::None,
-        identity: arrived.identity.clone(),
+        identity: arrived.identity,
         local: arrived.local,
         tls: arrived.tls,
         requests: arrived.requests,
-        begun_ms: ongoing::now_ms(),
+        is_pipelined: arrived.is_pipelined,
+        begun_ms: arrived.begun_ms,
         proxy_host: Vec::new(),
         proxy_port: Vec::new(),
-    }
+        target: Vec::new(),
+        tries: arrived.tries,
+        client: None,
+        kept: Kept::default(),
+    })
 }
 
 /// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.

@@ -38,7 +38,11 @@ mod rungs;
 mod signals;
 mod upgrade;
 
+mod access_logs;
 mod nginx_conf;
+mod real_ip;
+mod refusals;
+mod variables;
 
 mod engine;
 mod engine_fields;
