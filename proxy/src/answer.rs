@@ -119,6 +119,7 @@ impl Exchange<'_> {
             };
             let result = self.pass(half).await;
             self.record.sent.set(sent.body.passed());
+            self.record.tries.body(sent.body.raw());
             result?;
             // What follows an answer nobody asked for.
             let Outcome::Whole { keep_client, keep_upstream } = sent.outcome else {
@@ -228,6 +229,8 @@ impl Exchange<'_> {
         let raw = &buf.data()[..head_len];
         let mut table = Table::default();
         let head = parse_answer(raw, &mut table).map_err(|refusal| self.refused(refusal))?;
+        let is_final = head.status == 101 || head.status >= 200;
+        self.record.tries.head(head_len, is_final.then_some(head.status));
         let translated = match head.status {
             101 => {
                 websocket::check_answer(&head, self.upgrade).map_err(|r| self.refused(r))?;
@@ -241,6 +244,7 @@ impl Exchange<'_> {
                 Translated::Interim { head: scratch.len() }
             }
             status if self.intercepts(&head) => {
+                self.ongoing.iter().for_each(|ongoing| ongoing.borrow_mut().keep_upstream(raw));
                 return Ok(Translated::Replaced(Outcome::Intercepted(status)));
             }
             _ if self
@@ -252,7 +256,7 @@ impl Exchange<'_> {
             _ => Translated::Final(self.finish(&head, raw, scratch)?),
         };
         if let Translated::Final(_) = translated {
-            self.record.status.set(head.status);
+            self.record.head_sent.set(scratch.len() as u64);
             self.record.answering.set(true);
         }
         buf.replace_front(head_len, scratch);
@@ -320,11 +324,11 @@ impl Exchange<'_> {
         outgoing: &Outgoing<'_>,
     ) {
         let Some(ongoing) = self.ongoing else {
+            self.record.status.set(head.status);
             return rewrite::answer(out, head, raw, outgoing);
         };
-        let address = self.record.upstream.borrow().as_ref().map(ToString::to_string);
-        let address = address.unwrap_or_default();
-        ongoing.borrow_mut().write_answer(out, head, outgoing, &address);
+        let status = ongoing.borrow_mut().write_answer(out, head, raw, outgoing);
+        self.record.status.set(status);
     }
 
     fn refused(&self, refusal: Refusal) -> Fault {

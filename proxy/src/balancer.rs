@@ -1,19 +1,18 @@
 //! A connection that comes through a load balancer: its PROXY protocol header is taken off before
 //! anything else.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 
 use crate::context::Worker;
 use crate::io::socket::Socket;
 use crate::limits::PROXY_HEADER_BYTES_MAX;
-use crate::proxy_protocol::{self, Parsed};
+use crate::proxy_protocol::{self, Header, Parsed};
 use crate::stage::Stage;
 
 /// Takes the header off the connection, and not a byte more.
 ///
 /// Errors: why there is none, for the log.
-pub async fn read_header(worker: &Worker, socket: &Socket) -> Result<Option<SocketAddr>, String> {
+pub async fn read_header(worker: &Worker, socket: &Socket) -> Result<Header, String> {
     let watch = worker.registry.watch();
     watch.enter(Stage::ReadProxyHeader, worker.shared.snapshot.load().limits.timeouts.handshake);
     let mut bytes = Vec::new();
@@ -39,7 +38,7 @@ pub async fn read_header(worker: &Worker, socket: &Socket) -> Result<Option<Sock
         let taken = socket.try_recv(&mut bytes[known..len]).map_err(|error| error.to_string())?;
         debug_assert!(len == known || taken == Some(len - known), "peeked bytes stay");
         if let Some(header) = header {
-            return Ok(header.client);
+            return Ok(header);
         }
     }
 }

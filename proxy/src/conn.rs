@@ -33,7 +33,7 @@ use crate::io::socket::Socket;
 use crate::limits::DRAIN_GRACE;
 use crate::peer::Peer;
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms, Upload};
-use crate::record::{Identity, Record, log_access};
+use crate::record::{Identity, Introduction, Record, log_access, unix_ms};
 use crate::redirect::Location;
 use crate::relay::Half;
 use crate::respond;
@@ -95,6 +95,7 @@ impl Connection {
         snapshot: Arc<Snapshot>,
         socket: Socket,
         peer: Peer,
+        introduction: Option<Introduction>,
         number: u64,
         permit: Permit,
     ) -> Self {
@@ -103,6 +104,8 @@ impl Connection {
             number,
             address: peer.to_string().into(),
             port: peer.port(),
+            since_ms: unix_ms(),
+            introduction: introduction.map(Box::new),
             local: OnceCell::new(),
             trusted: Cell::new(false),
             handshake: OnceCell::new(),
@@ -150,11 +153,12 @@ impl Connection {
             if let Next::Tunnel(upstream, from_upstream) = next {
                 return Ok(End::Tunnel(upstream, from_upstream));
             }
-            log_access(&self.worker, &self.identity, &self.record);
+            self.record.is_complete.set(true);
+            log_access(&self.worker, &self.identity, &self.record, &self.client);
             if matches!(next, Next::Close) {
                 return Ok(End::Closed(Closed::AfterAnswer));
             }
-            self.record.begin();
+            self.record.begin(self.client.sent());
         }
     }
 
@@ -189,6 +193,7 @@ impl Connection {
         let idle_limit = if draining { DRAIN_GRACE } else { timeouts.keep_alive };
         self.client.watch.enter(Stage::before_request(self.served), idle_limit);
         let mut search = Search::default();
+        let mut is_pipelined = self.served > 0;
         loop {
             let skip = leading_empty_lines(self.input.data());
             if skip > 0 {
@@ -197,7 +202,8 @@ impl Connection {
             }
             let idle = self.input.is_empty();
             if !idle && self.client.watch.stage() == Stage::before_request(self.served) {
-                self.record.begin();
+                self.record.begin(self.client.sent());
+                self.record.is_pipelined.set(is_pipelined);
                 self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
             }
             let found = search.find(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
@@ -206,6 +212,7 @@ impl Connection {
                 self.served += 1;
                 return Ok(Arrival::Head(head_len));
             }
+            is_pipelined = false;
             match self.client.read(&mut self.input).await {
                 Ok(Input::Data) => {}
                 Ok(Input::End | Input::Truncated) if idle => {
@@ -288,6 +295,7 @@ impl Connection {
     ) -> Result<Next, Fault> {
         self.record.status.set(status);
         self.record.answering.set(true);
+        self.record.head_sent.set((answer.len() as u64).saturating_sub(self.record.sent.get()));
         self.client.write(answer).await?;
         self.input.consume(head_len);
         Ok(after(terms))
@@ -315,7 +323,13 @@ impl Connection {
         loop {
             let (upstream, address, reused) = self.connect(forward, pooled).await?;
             let mut from_upstream = Buf::new();
+            let sent_before = upstream.sent();
             let result = self.relay(&upstream, terms, forward, &mut from_upstream).await;
+            self.record.tries.end(upstream.sent() - sent_before);
+            self.record.body_received.set(forward.body.raw());
+            if let Err(fault) = &result {
+                self.record.tries.fail(fault.status().filter(|_| fault.side != Side::Client));
+            }
             let outcome = match result {
                 Err(fault)
                     if reused
@@ -353,18 +367,20 @@ impl Connection {
         let idle =
             if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
         let (stream, address, reused) = match idle {
-            Some((stream, address)) => (stream, address, true),
+            Some((stream, address)) => {
+                self.record.tries.begin(&address);
+                self.record.tries.connected();
+                (stream, address, true)
+            }
             None => {
-                self.record.upstream.replace(addresses.first().cloned());
                 let timeouts = &forward.limits(&self.snapshot).timeouts;
-                let watch = self.worker.registry.watch();
+                let (watch, tries) = (self.worker.registry.watch(), &self.record.tries);
                 let (connect, send) = (timeouts.upstream_connect, timeouts.send);
                 let (stream, address) =
-                    Box::pin(upstream::connect(addresses, watch, connect, send)).await?;
+                    Box::pin(upstream::connect(addresses, tries, watch, connect, send)).await?;
                 (stream, address, false)
             }
         };
-        self.record.upstream.replace(Some(address.clone()));
         Ok((stream, address, reused))
     }
 

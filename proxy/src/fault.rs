@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::Level;
+use crate::errno;
 use crate::stage::{Interrupt, Stage};
 
 /// An end without blame.
@@ -90,6 +91,8 @@ impl Fault {
     /// The status in the access log when the client could not be answered: nginx's words.
     pub fn log_status(&self) -> u16 {
         self.status().unwrap_or(match self.side {
+            // It went before it had said what it wants.
+            Side::Client if self.stage == Stage::ReadRequestHead => 400,
             Side::Client => 499,
             Side::Upstream | Side::Sheen => 500,
         })
@@ -124,6 +127,7 @@ impl Fault {
     }
 }
 
+/// In nginx's words, which other programs look for.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.side {
@@ -132,19 +136,28 @@ impl fmt::Display for Fault {
             Side::Sheen => "sheen",
         };
         match &self.cause {
-            Cause::Interrupted(Interrupt::Deadline) => write!(f, "{who} timed out")?,
+            Cause::Interrupted(Interrupt::Deadline) => {
+                write!(f, "{who} timed out (110: Connection timed out)")?;
+            }
             Cause::Interrupted(Interrupt::Drain | Interrupt::Cut) => {
                 write!(f, "connection ended by shutdown")?;
             }
             Cause::Closed => write!(f, "{who} prematurely closed connection")?,
             Cause::Truncated => write!(f, "{who} closed connection without close_notify")?,
             Cause::ClientGone => write!(f, "client prematurely closed connection")?,
-            Cause::Io(error) => write!(f, "{who}: {error}")?,
+            Cause::Io(error) => {
+                write!(f, "{} failed ({})", self.stage.call(), errno::words(error))?;
+            }
             Cause::Tls(error) => write!(f, "TLS with {who} failed: {error}")?,
             Cause::PlainOnTls => write!(f, "client sent plain HTTP request to HTTPS port")?,
             Cause::Refused(refusal) => match self.side {
                 Side::Upstream => write!(f, "upstream sent an invalid answer: {}", refusal.words)?,
-                Side::Client | Side::Sheen => write!(f, "request refused: {}", refusal.words)?,
+                Side::Client | Side::Sheen if refusal.words.starts_with("client ") => {
+                    f.write_str(refusal.words)?;
+                }
+                Side::Client | Side::Sheen => {
+                    write!(f, "client sent invalid request: {}", refusal.words)?;
+                }
             },
         }
         write!(f, " while {}", self.stage.words())

@@ -46,3 +46,4 @@ pub mod log;
 pub mod peer;
 pub mod record;
 pub mod stage;
+pub mod tries;

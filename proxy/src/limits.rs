@@ -117,6 +117,11 @@ pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4096;
 pub const TRAILER_BYTES_MAX: usize = 16 << 10;
 /// Ranges of one request for a file; for more it gets the whole.
 pub const RANGES_MAX: usize = 1024;
+/// Attempts at an upstream that one request's log knows of.
+pub const TRIES_MAX: usize = 64;
+/// Bytes of a request's body that `$request_body` shows at most, whatever
+/// `client_body_buffer_size` says.
+pub const REQUEST_BODY_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Idle connections to one upstream address that a worker keeps.
 pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
 /// Connections taken from a listener before other tasks run.

@@ -5,9 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -15,8 +14,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::config::{AccessFormat, Level, LogConfig, LogTarget, UpstreamAddress};
-use crate::errno;
+use self::output::{Files, Output};
+use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, UpstreamAddress};
+
+mod output;
+mod syslog;
 
 /// What the log of one exchange says.
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Request {
         &self.text[self.line_end..self.host_end]
     }
 
-    fn referer(&self) -> &[u8] {
+    pub fn referer(&self) -> &[u8] {
         &self.text[self.host_end..self.referer_end]
     }
 
@@ -147,7 +149,7 @@ impl Prepared {
     pub fn files(&self) -> impl Iterator<Item = &File> {
         self.0.access.iter().chain([&self.0.error]).filter_map(|output| match output {
             Output::File(file) => Some(file),
-            Output::None | Output::Stdout | Output::Stderr => None,
+            Output::None | Output::Stdout | Output::Stderr | Output::Syslog(_) => None,
         })
     }
 }
@@ -166,9 +168,7 @@ impl Handle {
     /// One line in the error log, in nginx's form.
     pub fn say(&self, level: Level, words: impl fmt::Display) {
         if level <= self.level {
-            let pid = std::process::id();
-            let line = format!("{} [{}] {pid}#0: {words}\n", error_time(), level.word());
-            self.push(Message::Error(line));
+            self.push(Message::Error(error_line(level, words) + "\n"));
         }
     }
 
@@ -227,6 +227,13 @@ impl Sink {
 
     pub fn say(&self, level: Level, words: impl fmt::Display) {
         self.handle.borrow().say(level, words);
+    }
+
+    /// One line in the error logs of a server.
+    pub fn say_in(&self, logs: &[ErrorLog], level: Level, words: &str) {
+        for log in logs.iter().filter(|log| level <= log.level) {
+            self.line(log.file, |out| out.extend_from_slice(error_line(level, words).as_bytes()));
+        }
     }
 
     /// Hands over what has been collected; called at every tick.
@@ -379,6 +386,10 @@ pub fn local_offset_s() -> i32 {
     offset
 }
 
+fn error_line(level: Level, words: impl fmt::Display) -> String {
+    format!("{} [{}] {}#0: {words}", error_time(), level.word(), std::process::id())
+}
+
 fn error_time() -> impl fmt::Display {
     Timestamp::now().to_zoned(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string()
 }
@@ -405,71 +416,6 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
                 files.error(format!("{} [warn] {words}\n", error_time()).as_bytes());
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct Files {
-    config: LogConfig,
-    /// By their numbers.
-    access: Vec<Output>,
-    error: Output,
-}
-
-#[derive(Debug)]
-enum Output {
-    None,
-    Stdout,
-    Stderr,
-    File(File),
-}
-
-impl Files {
-    fn open(config: &LogConfig) -> io::Result<Self> {
-        let first = config.access.as_ref().map_or(Ok(Output::None), Output::open)?;
-        let mut access = vec![first];
-        for target in &config.others {
-            access.push(Output::open(target)?);
-        }
-        Ok(Self { access, error: Output::open(&config.error)?, config: config.clone() })
-    }
-
-    fn access(&mut self, number: usize, lines: &[u8]) {
-        // Between two configurations a number may be gone.
-        if let Some(output) = self.access.get_mut(number) {
-            output.write(lines);
-        }
-    }
-
-    fn error(&mut self, line: &[u8]) {
-        self.error.write(line);
-    }
-}
-
-impl Output {
-    fn open(target: &LogTarget) -> io::Result<Self> {
-        let open = |path: &Path| {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            file.map_err(|error| {
-                let words = errno::words(&error);
-                io::Error::other(format!("open() \"{}\" failed ({words})", path.display()))
-            })
-        };
-        Ok(match target {
-            LogTarget::Stdout => Self::Stdout,
-            LogTarget::Stderr => Self::Stderr,
-            LogTarget::File(path) => Self::File(open(path)?),
-        })
-    }
-
-    /// A log that can't be written has nobody to tell.
-    fn write(&mut self, bytes: &[u8]) {
-        let _ = match self {
-            Self::None => Ok(()),
-            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
-            Self::Stderr => io::stderr().write_all(bytes),
-            Self::File(file) => file.write_all(bytes),
-        };
     }
 }
 

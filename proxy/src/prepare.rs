@@ -44,7 +44,7 @@ pub fn check(config: &Config) -> Result<Vec<Problem>, Vec<Problem>> {
     let logs = log.access.iter().chain(&log.others).chain([&log.error]);
     let logs = logs.filter_map(|target| match target {
         LogTarget::File(path) => Some(path.as_path()),
-        LogTarget::Stdout | LogTarget::Stderr => None,
+        LogTarget::Stdout | LogTarget::Stderr | LogTarget::Syslog(_) => None,
     });
     let files = config.process.pid.as_deref().into_iter().chain(logs);
     problems.extend(files.filter_map(|path: &Path| pidfile::check(path).err()).map(plain));

@@ -21,6 +21,8 @@ pub struct Header {
     pub len: usize,
     /// `None`: the balancer speaks for itself (a health check), or does not know.
     pub client: Option<SocketAddr>,
+    /// Where the client's connection went to.
+    pub server: Option<SocketAddr>,
 }
 
 /// Why the bytes are no header, for the log.
@@ -54,7 +56,10 @@ fn version_1(bytes: &[u8]) -> Result<Parsed, Broken> {
     let text = line[..end].strip_suffix(b"\r").ok_or(Broken("its line does not end in CRLF"))?;
     let text = std::str::from_utf8(text).map_err(|_| Broken("its line is not ASCII"))?;
     let mut words = text.split(' ').skip(1);
-    let header = |client| Ok(Parsed::Header(Header { len: end + 1, client }));
+    let header = |addresses: Option<(SocketAddr, SocketAddr)>| {
+        let (client, server) = addresses.unzip();
+        Ok(Parsed::Header(Header { len: end + 1, client, server }))
+    };
     let family = words.next().unwrap_or_default();
     // What follows UNKNOWN must be ignored.
     if family == "UNKNOWN" {
@@ -64,19 +69,18 @@ fn version_1(bytes: &[u8]) -> Result<Parsed, Broken> {
     let [source, destination, source_port, destination_port] = words[..] else {
         return Err(Broken("its line does not have two addresses and two ports"));
     };
-    port(destination_port)?;
-    let port = port(source_port)?;
+    let ports = (port(source_port)?, port(destination_port)?);
     let bad_address = |_| Broken("its line has an address that is none");
     match family {
         "TCP4" => {
-            destination.parse::<Ipv4Addr>().map_err(bad_address)?;
+            let destination = destination.parse::<Ipv4Addr>().map_err(bad_address)?;
             let source = source.parse::<Ipv4Addr>().map_err(bad_address)?;
-            header(Some((source, port).into()))
+            header(Some(((source, ports.0).into(), (destination, ports.1).into())))
         }
         "TCP6" => {
-            destination.parse::<Ipv6Addr>().map_err(bad_address)?;
+            let destination = destination.parse::<Ipv6Addr>().map_err(bad_address)?;
             let source = source.parse::<Ipv6Addr>().map_err(bad_address)?;
-            header(Some((source, port).into()))
+            header(Some(((source, ports.0).into(), (destination, ports.1).into())))
         }
         _ => Err(Broken("its line is of an unknown family")),
     }
@@ -107,7 +111,10 @@ fn version_2(bytes: &[u8]) -> Result<Parsed, Broken> {
     let Some(rest) = rest.get(..len) else {
         return Ok(Parsed::Incomplete);
     };
-    let header = |client| Ok(Parsed::Header(Header { len: FIXED_BYTES + len, client }));
+    let header = |addresses: Option<(SocketAddr, SocketAddr)>| {
+        let (client, server) = addresses.unzip();
+        Ok(Parsed::Header(Header { len: FIXED_BYTES + len, client, server }))
+    };
     match version_command & 0x0f {
         // LOCAL: the addresses must be ignored.
         0 => return header(None),
@@ -118,18 +125,25 @@ fn version_2(bytes: &[u8]) -> Result<Parsed, Broken> {
     match family {
         // TCP over IPv4: addresses of 4 bytes, then ports.
         0x11 => {
-            let Some(&[a, b, c, d, _, _, _, _, high, low, _, _]) = rest.get(..12) else {
+            let Some(&[a, b, c, d, e, f, g, h, high, low, high_2, low_2]) = rest.get(..12) else {
                 return Err(short);
             };
-            header(Some((Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])).into()))
+            let ports = (u16::from_be_bytes([high, low]), u16::from_be_bytes([high_2, low_2]));
+            let source = (Ipv4Addr::new(a, b, c, d), ports.0).into();
+            header(Some((source, (Ipv4Addr::new(e, f, g, h), ports.1).into())))
         }
         // TCP over IPv6: addresses of 16 bytes, then ports.
         0x21 => {
             let address = rest.get(..36).ok_or(short)?;
-            let mut source = [0; 16];
+            let (mut source, mut destination) = ([0; 16], [0; 16]);
             source.copy_from_slice(&address[..16]);
-            let port = u16::from_be_bytes([address[32], address[33]]);
-            header(Some((Ipv6Addr::from(source), port).into()))
+            destination.copy_from_slice(&address[16..32]);
+            let ports = (
+                u16::from_be_bytes([address[32], address[33]]),
+                u16::from_be_bytes([address[34], address[35]]),
+            );
+            let source = (Ipv6Addr::from(source), ports.0).into();
+            header(Some((source, (Ipv6Addr::from(destination), ports.1).into())))
         }
         // UNSPEC, datagrams and sockets in the file system name no client on the network.
         _ => header(None),
@@ -162,15 +176,16 @@ mod tests {
         let all = [bytes, b"GET / HTTP/1.1\r\n"].concat();
         let Ok(Parsed::Header(header)) = parse(&all) else { panic!("{:?}", parse(&all)) };
         assert_eq!(header.len, bytes.len());
-        header.client.map(|client| client.to_string())
+        let server = header.server.map_or_else(String::new, |server| format!(" {server}"));
+        header.client.map(|client| format!("{client}{server}"))
     }
 
     #[test]
     fn reads_lines() {
         for (line, client) in [
-            ("PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\r\n", Some("192.0.2.1:56324")),
-            ("PROXY TCP6 2001:db8::1 ::1 1 65535\r\n", Some("[2001:db8::1]:1")),
-            ("PROXY TCP4 255.255.255.255 0.0.0.0 0 0\r\n", Some("255.255.255.255:0")),
+            ("PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\r\n", Some("192.0.2.1:56324 10.0.0.1:443")),
+            ("PROXY TCP6 2001:db8::1 ::1 1 65535\r\n", Some("[2001:db8::1]:1 [::1]:65535")),
+            ("PROXY TCP4 255.255.255.255 0.0.0.0 0 0\r\n", Some("255.255.255.255:0 0.0.0.0:0")),
             ("PROXY UNKNOWN\r\n", None),
             ("PROXY UNKNOWN ffff::f ffff::f 65535 65535\r\n", None),
         ] {
@@ -206,16 +221,14 @@ mod tests {
     #[test]
     fn reads_binary_headers() {
         let four = [192, 0, 2, 1, 10, 0, 0, 1, 0xdc, 0x04, 0x01, 0xbb];
-        assert_eq!(header(&version_2_of(0x21, 0x11, &four)).as_deref(), Some("192.0.2.1:56324"));
+        let both = Some("192.0.2.1:56324 10.0.0.1:443");
+        assert_eq!(header(&version_2_of(0x21, 0x11, &four)).as_deref(), both);
         let with_tlv = [&four[..], &[0x04, 0, 1, 0]].concat();
-        assert_eq!(
-            header(&version_2_of(0x21, 0x11, &with_tlv)).as_deref(),
-            Some("192.0.2.1:56324")
-        );
+        assert_eq!(header(&version_2_of(0x21, 0x11, &with_tlv)).as_deref(), both);
         let mut six = [0; 36];
         six[..2].copy_from_slice(&[0x20, 0x01]);
         six[32..34].copy_from_slice(&[0, 80]);
-        assert_eq!(header(&version_2_of(0x21, 0x21, &six)).as_deref(), Some("[2001::]:80"));
+        assert_eq!(header(&version_2_of(0x21, 0x21, &six)).as_deref(), Some("[2001::]:80 [::]:0"));
         assert_eq!(header(&version_2_of(0x20, 0x11, &four)), None);
         assert_eq!(header(&version_2_of(0x20, 0, &[])), None);
         assert_eq!(header(&version_2_of(0x21, 0x31, &[0; 216])), None);

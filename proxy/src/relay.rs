@@ -20,8 +20,12 @@ pub struct Body {
     progress: Progress,
     /// Bytes of the body itself so far.
     passed: u64,
+    /// The same with their framing, as they came.
+    raw: u64,
     /// More than this is refused with 413.
     limit: Option<u64>,
+    /// What has gone by so far, where somebody asks for it: see [`Body::keep`].
+    kept: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl Body {
             Length::Sized(left) => Progress::Sized { left },
             Length::Chunked => Progress::Chunked(Chunked::new(Keep::Framing)),
         };
-        Ok(Self { progress, passed: 0, limit })
+        Ok(Self { progress, passed: 0, raw: 0, limit, kept: None })
     }
 
     /// An answer's body. `chunks`: the client understands the chunked coding.
@@ -62,7 +66,7 @@ impl Body {
             (Length::UntilClose, true) => Progress::IntoChunks,
             (Length::UntilClose, false) => Progress::UntilClose,
         };
-        Self { progress, passed: 0, limit: None }
+        Self { progress, passed: 0, raw: 0, limit: None, kept: None }
     }
 
     pub fn is_done(&self) -> bool {
@@ -85,6 +89,7 @@ impl Body {
         debug_assert!(bytes <= *left);
         *left -= bytes;
         self.passed += bytes;
+        self.raw += bytes;
         if *left == 0 {
             self.progress = Progress::Done;
         }
@@ -93,6 +98,24 @@ impl Body {
     /// Bytes of the body that have gone by, framing not counted.
     pub fn passed(&self) -> u64 {
         self.passed
+    }
+
+    /// Keeps a copy of a body of known length, if that is at most `bytes_max`.
+    pub fn keep(&mut self, bytes_max: usize) {
+        if matches!(self.progress, Progress::Sized { left } if left <= bytes_max as u64) {
+            self.kept = Some(Vec::new());
+        }
+    }
+
+    /// The copy, once the body is complete.
+    pub fn take_kept(&mut self) -> Option<Vec<u8>> {
+        let kept = self.kept.take();
+        kept.filter(|_| self.is_done())
+    }
+
+    /// Bytes that have come of the body, its framing with them.
+    pub fn raw(&self) -> u64 {
+        self.raw
     }
 
     /// How much of `bytes` belongs to the body, and how much of that, moved to the front, goes on.
@@ -117,7 +140,11 @@ impl Body {
         if over {
             self.progress = Progress::Done;
         }
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(&bytes[..scan.kept]);
+        }
         self.passed += scan.data;
+        self.raw += scan.consumed as u64;
         if self.limit.is_some_and(|limit| self.passed > limit) {
             return Err(TOO_LARGE);
         }

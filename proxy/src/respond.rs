@@ -77,8 +77,9 @@ pub fn challenge(content: &[u8], keep_alive: bool, to_head: bool) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Writes the answer to plain HTTP on a TLS port: nginx's words, which people search for.
-pub fn write_plain_on_tls(out: &mut Vec<u8>) {
+/// Writes the answer to plain HTTP on a TLS port: nginx's words, which people search for. Returns
+/// the bytes of its body.
+pub fn write_plain_on_tls(out: &mut Vec<u8>) -> u64 {
     let text = "The plain HTTP request was sent to HTTPS port: write https:// in the address.\n";
     write!(
         out,
@@ -87,6 +88,7 @@ pub fn write_plain_on_tls(out: &mut Vec<u8>) {
         text.len()
     )
     .expect("writing to a Vec can't fail");
+    text.len() as u64
 }
 
 /// RFC 9110 section 15.

@@ -59,6 +59,26 @@ impl Stage {
         }
     }
 
+    /// The call that fails when the connection does, in nginx's words.
+    pub fn call(self) -> &'static str {
+        match self {
+            Self::Accept => "accept()",
+            Self::Route => "socket()",
+            Self::ConnectUpstream => "connect()",
+            Self::SendRequest | Self::SendAnswer => "send()",
+            Self::ReadProxyHeader
+            | Self::Handshake
+            | Self::WaitForRequest
+            | Self::KeepAlive
+            | Self::ReadRequestHead
+            | Self::ReadRequestBody
+            | Self::ReadAnswerHead
+            | Self::ReadAnswerBody
+            | Self::Tunnel
+            | Self::Linger => "recv()",
+        }
+    }
+
     /// Waiting for the request after so many.
     pub fn before_request(served: u64) -> Self {
         if served == 0 { Self::WaitForRequest } else { Self::KeepAlive }

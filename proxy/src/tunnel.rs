@@ -52,11 +52,14 @@ pub async fn run(mut tunnel: Box<Tunnel>) {
         watches.iter().for_each(|watch| watch.postpone(idle.get()));
     })
     .await;
+    let is_whole = end.is_ok();
     if let Err(fault) = end {
         client.abandon();
-        log_fault(worker, identity, record, &ordinary(fault));
+        log_fault(worker, identity, record, record.ongoing.borrow().as_deref(), &ordinary(fault));
     }
-    log_access(worker, identity, record);
+    record.is_complete.set(is_whole);
+    record.tries.tunnelled(moved.get(), record.sent.get());
+    log_access(worker, identity, record, client);
 }
 
 /// Polls both directions until both have ended, or one has failed. They stay in the caller's frame:

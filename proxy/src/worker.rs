@@ -24,6 +24,7 @@ use crate::io::{receive, runtime, timer};
 use crate::limits::{ACCEPTS_PER_TURN_MAX, DRAIN_GRACE};
 use crate::log;
 use crate::peer::Peer;
+use crate::record::Introduction;
 use crate::stage::Stage;
 
 /// What a worker thread begins with.
@@ -261,7 +262,8 @@ fn begin(worker: &Rc<Worker>, socket: Socket, peer: Peer, protocol: Protocol) {
                 runtime::spawn(introduced(worker, socket, peer, number, permit, protocol.tls));
                 return;
             }
-            let conn = Connection::new(worker.clone(), snapshot, socket, peer, number, permit);
+            let conn =
+                Connection::new(worker.clone(), snapshot, socket, peer, None, number, permit);
             runtime::spawn(conn.serve(protocol.tls, trusted));
         }
         Err(full) => turn_away(worker, peer, full),
@@ -278,9 +280,8 @@ async fn introduced(
     tls: bool,
 ) {
     let live = Live::new(&worker);
-    let peer = match balancer::read_header(&worker, &socket).await {
-        Ok(Some(client)) => Peer::Tcp(client),
-        Ok(None) => from,
+    let (introduction, client) = match balancer::read_header(&worker, &socket).await {
+        Ok(header) => (Introduction::of(&header), header.client),
         Err(why) => {
             let words = format_args!("*{number} {why}, client: {from}");
             worker.log.say(Level::Error, words);
@@ -288,13 +289,16 @@ async fn introduced(
         }
     };
     let snapshot = worker.shared.snapshot.load_full();
-    let trusted = trusts(&snapshot, peer);
-    if let Some(address) = peer.ip().filter(|_| !trusted)
+    let client = client.map_or(from, Peer::Tcp);
+    let trusted = trusts(&snapshot, client);
+    if let Some(address) = client.ip().filter(|_| !trusted)
         && let Err(full) = permit.count_address(address)
     {
-        return turn_away(&worker, peer, full);
+        return turn_away(&worker, client, full);
     }
-    let conn = Connection::new(worker, snapshot, socket, peer, number, permit);
+    // nginx.conf says by `real_ip_header` whether the balancer is to be believed.
+    let peer = if snapshot.http.is_some() { from } else { client };
+    let conn = Connection::new(worker, snapshot, socket, peer, introduction, number, permit);
     drop(live);
     Box::pin(conn.serve(tls, trusted)).await;
 }

@@ -6,6 +6,7 @@
 
 pub mod sheen;
 
+pub mod both;
 pub mod client;
 pub mod engine;
 pub mod fuzz;

@@ -39,10 +39,12 @@ impl Nginx {
                 .iter()
                 .map(|name| format!("{name}_temp_path {root}/{name};\n"))
                 .collect();
+            // Beside `off` no other log of the same level is written.
+            let quiet = if http.contains("access_log") { "" } else { "access_log off;" };
             let conf = format!(
                 "master_process off; daemon off; pid {root}/pid; error_log {root}/error.log;\n\
                  events {{ worker_connections 256; }}\n\
-                 http {{ access_log off; default_type text/plain; {temporary} {http} }}\n"
+                 http {{ {quiet} default_type text/plain; {temporary} {http} }}\n"
             );
             fs::write(folder.path().join("nginx.conf"), conf).unwrap();
             let mut process = Command::new(PROGRAM)

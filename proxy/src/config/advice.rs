@@ -31,7 +31,7 @@ pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
             "leave it at \"24h\"",
         );
     }
-    let to_terminal = |target: &LogTarget| !matches!(target, LogTarget::File(_));
+    let to_terminal = |target: &LogTarget| matches!(target, LogTarget::Stdout | LogTarget::Stderr);
     let logs = [("access", draft.log.access.as_ref()), ("error", Some(&draft.log.error))];
     for (key, _) in logs.iter().filter(|(_, log)| log.is_some_and(to_terminal)) {
         if draft.process.daemon {

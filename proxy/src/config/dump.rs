@@ -266,6 +266,7 @@ fn target(target: &LogTarget) -> String {
         LogTarget::Stdout => "stdout".to_owned(),
         LogTarget::Stderr => "stderr".to_owned(),
         LogTarget::File(path) => path.display().to_string(),
+        LogTarget::Syslog(syslog) => format!("syslog:server={}", syslog.server),
     }
 }
 

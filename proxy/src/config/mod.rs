@@ -230,11 +230,50 @@ pub struct LogConfig {
     pub level: Level,
 }
 
+/// One `error_log` of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorLog {
+    /// The number of its file, among those of the access logs.
+    pub file: usize,
+    /// What is less severe is left out.
+    pub level: Level,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
     Stdout,
     Stderr,
     File(PathBuf),
+    Syslog(Syslog),
+}
+
+/// A log that is sent away line by line, RFC 3164.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Syslog {
+    pub server: SyslogServer,
+    /// 0 (kern) to 23 (local7).
+    pub facility: u8,
+    /// 0 (emerg) to 7 (debug).
+    pub severity: u8,
+    /// The severity is that of each line.
+    pub by_level: bool,
+    pub tag: String,
+    pub with_hostname: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyslogServer {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for SyslogServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

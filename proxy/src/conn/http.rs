@@ -10,9 +10,10 @@ use crate::buf::Buf;
 use crate::fault::{Cause, Fault, Side};
 use crate::files::{self, FileBody};
 use crate::h1::framing::Length;
+use crate::h1::head::Search;
 use crate::limits::{DISCARDED_BYTES_MAX, LINGER};
 use crate::plan::{Forward, Upload};
-use crate::record::{log_error, log_fault};
+use crate::record::{log_event, log_fault, unix_ms};
 use crate::relay::Body;
 use crate::route::http::Http;
 use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing, Rest};
@@ -34,6 +35,7 @@ impl Connection {
                 Deed::Reply { status, bytes, body } => {
                     let rest = ongoing.rest();
                     self.record.sent.set(body);
+                    self.record.head_sent.set((bytes.len() as u64).saturating_sub(body));
                     self.record.ongoing.replace(Some(ongoing));
                     self.begin_answer(status);
                     self.client.write(&bytes).await?;
@@ -42,6 +44,7 @@ impl Connection {
                 }
                 Deed::File { status, head, body } => {
                     let rest = ongoing.rest();
+                    self.record.head_sent.set(head.len() as u64);
                     self.record.ongoing.replace(Some(ongoing));
                     self.begin_answer(status);
                     Box::pin(self.send_file(&head, body)).await?;
@@ -60,6 +63,7 @@ impl Connection {
                     let end = self.forward(terms, &mut forward).await;
                     let left = left(&forward);
                     ongoing = taken(&mut forward)?;
+                    ongoing.keep_body(&mut forward.body);
                     match self.after_forward(end, &mut ongoing, left) {
                         Ok(Err(page)) => {
                             front = if let Left::Whole { head } = left { head } else { 0 };
@@ -104,7 +108,7 @@ impl Connection {
         match (page, end) {
             (Some(page), end) => {
                 if let Err(fault) = end {
-                    log_fault(&self.worker, &self.identity, &self.record, &fault);
+                    log_fault(&self.worker, &self.identity, &self.record, Some(ongoing), &fault);
                 }
                 Ok(Err(page))
             }
@@ -117,24 +121,52 @@ impl Connection {
     }
 
     fn begin_http(&mut self, http: &Arc<Http>, head_len: usize) -> Result<Begun, Fault> {
+        let (arrived, limits) = (self.arrived(http), &self.snapshot.limits);
+        let scratch = &mut *self.worker.scratch.borrow_mut();
+        let said = &mut self.record.request;
+        serve::begin(&mut self.input, head_len, arrived, limits, said, scratch)
+            .map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn arrived(&self, http: &Arc<Http>) -> Arrived {
         let nowhere = || SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let local = *self
-            .identity
-            .local
-            .get_or_init(|| self.client.local_address().unwrap_or_else(nowhere));
-        let arrived = Arrived {
-            http,
-            limits: &self.snapshot.limits,
-            identity: &self.identity,
-            tls: self.client.is_tls(),
-            local,
+        let address = || self.client.local_address().unwrap_or_else(nowhere);
+        let begun = self.record.begun.elapsed();
+        Arrived {
+            http: http.clone(),
+            identity: self.identity.clone(),
+            tries: self.record.tries.clone(),
+            begun_ms: unix_ms().saturating_sub(begun.as_millis() as u64),
+            // Plain HTTP may have come where TLS was expected.
+            tls: self.identity.handshake.get().is_some(),
+            local: *self.identity.local.get_or_init(address),
             requests: self.served,
+            is_pipelined: self.record.is_pipelined.get(),
             draining: self.worker.is_draining(),
             state: self.worker.states.borrow_mut().pop().unwrap_or_default(),
+        }
+    }
+
+    /// Puts a request that was refused before it was understood on record, so that it is logged as
+    /// its server logs.
+    pub(super) fn record_refused(&mut self) {
+        let Some(http) = self.snapshot.http.clone() else { return };
+        if !self.record.has_request() || self.record.ongoing.borrow().is_some() {
+            return;
+        }
+        let input = self.input.data();
+        // Of a head that is not whole, the lines that are.
+        let end = input.windows(2).rposition(|end| end == b"\r\n");
+        let head = match (Search::default().find(input), end) {
+            (Ok(Some(head_len)), _) => input[..head_len].to_vec(),
+            (Ok(None), Some(end)) => [&input[..end], b"\r\n\r\n"].concat(),
+            (Ok(None), None) | (Err(_), _) => self.record.request.line().to_vec(),
         };
-        let scratch = &mut *self.worker.scratch.borrow_mut();
-        serve::begin(&mut self.input, head_len, arrived, &mut self.record.request, scratch)
-            .map_err(|refusal| self.refuse(refusal))
+        let handshake = self.identity.handshake.get();
+        let server_name = handshake.and_then(|handshake| handshake.server_name.as_deref());
+        let server_name = server_name.unwrap_or_default().as_bytes();
+        let ongoing = serve::refused(self.arrived(&http), &head, server_name);
+        self.record.ongoing.replace(Some(ongoing));
     }
 
     /// An answer of our own leaves: no other can be given.
@@ -181,8 +213,10 @@ impl Connection {
 
     /// What was found on the way to an answer goes to the error log.
     fn complain(&self, ongoing: &mut Ongoing) {
-        for (level, words) in ongoing.take_complaints() {
-            log_error(&self.worker, &self.identity, &self.record, level, &words);
+        let complaints = ongoing.take_complaints();
+        for (level, words) in complaints {
+            let what = (level, &words as &dyn std::fmt::Display);
+            log_event(&self.worker, &self.identity, &self.record, Some(ongoing), what);
         }
     }
 }

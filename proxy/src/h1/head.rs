@@ -204,6 +204,42 @@ pub fn parse_answer<'t, 'b>(
     })
 }
 
+/// What of a request's head is asked for again after it was accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Parsed<'h> {
+    /// Empty where the request line can't be read, as `target` is.
+    pub method: &'h str,
+    pub target: &'h str,
+    pub version: Version,
+    pub fields: &'h [Header<'h>],
+}
+
+/// Takes a head apart that was accepted before, or the beginning of one that was not: what can't be
+/// read is empty.
+pub fn lenient_request<'h>(head: &'h [u8], table: &'h mut Table<'h>) -> Parsed<'h> {
+    let mut request = httparse::Request::new(&mut []);
+    let _ = request.parse_with_uninit_headers(head, &mut table.fields);
+    // The version is the last word of the line.
+    let is_whole = request.version.is_some();
+    Parsed {
+        method: request.method.filter(|_| is_whole).unwrap_or_default(),
+        target: request.path.filter(|_| is_whole).unwrap_or_default(),
+        version: version(request.version),
+        fields: request.headers,
+    }
+}
+
+/// The fields of an answer's head that was accepted before, or written by us.
+pub fn lenient_answer<'h>(head: &'h [u8], table: &'h mut Table<'h>) -> &'h [Header<'h>] {
+    if head.is_empty() {
+        return &[];
+    }
+    let mut answer = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let _ = config.parse_response_with_uninit_headers(&mut answer, head, &mut table.fields);
+    answer.headers
+}
+
 /// What a request line may be, said before the tokeniser says something less helpful.
 fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let mut spaces = memchr::memchr_iter(b' ', line);

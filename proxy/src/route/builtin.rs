@@ -16,6 +16,8 @@ pub enum Builtin {
     DocumentUri,
     Host,
     Hostname,
+    /// `$http2` and `$http3`, which are empty over HTTP/1.
+    Http2,
     HttpCookie,
     HttpHost,
     Https,
@@ -76,6 +78,8 @@ pub enum Builtin {
     Status,
     TimeIso8601,
     TimeLocal,
+    /// Known to nginx, and without a value here: see [`unset`].
+    Unset,
     UpstreamAddr,
     UpstreamBytesReceived,
     UpstreamBytesSent,
@@ -94,6 +98,20 @@ pub(super) fn find(name: &[u8]) -> Option<Builtin> {
     Some(BUILTINS[at].1)
 }
 
+/// Why a variable that nginx knows never has a value here, where that is worth a word.
+pub fn unset(name: &[u8]) -> Option<&'static str> {
+    let fits = |(prefix, _): &&(&str, _)| name.starts_with(prefix.as_bytes());
+    UNSET.iter().find(fits).map(|(_, why)| *why)
+}
+
+/// By the beginning of their names.
+const UNSET: &[(&str, &str)] = &[
+    ("ssl_ciphers", "what a client offered is not kept"),
+    ("ssl_curves", "what a client offered is not kept"),
+    ("ssl_session_id", "sessions are resumed by tickets, which have no number"),
+    ("tcpinfo_", "the kernel is not asked how a connection fares"),
+];
+
 /// Sorted by name.
 const BUILTINS: &[(&str, Builtin)] = &[
     ("args", Builtin::Args),
@@ -107,13 +125,18 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("content_type", Builtin::ContentType),
     ("document_root", Builtin::DocumentRoot),
     ("document_uri", Builtin::DocumentUri),
+    ("gzip_ratio", Builtin::Unset),
     ("host", Builtin::Host),
     ("hostname", Builtin::Hostname),
+    ("http2", Builtin::Http2),
+    ("http3", Builtin::Http2),
     ("http_cookie", Builtin::HttpCookie),
     ("http_host", Builtin::HttpHost),
     ("https", Builtin::Https),
     ("is_args", Builtin::IsArgs),
+    ("limit_conn_status", Builtin::Unset),
     ("limit_rate", Builtin::LimitRate),
+    ("limit_req_status", Builtin::Unset),
     ("msec", Builtin::Msec),
     ("nginx_version", Builtin::NginxVersion),
     ("pid", Builtin::Pid),
@@ -149,6 +172,7 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("server_protocol", Builtin::ServerProtocol),
     ("ssl_alpn_protocol", Builtin::SslAlpnProtocol),
     ("ssl_cipher", Builtin::SslCipher),
+    ("ssl_ciphers", Builtin::Unset),
     ("ssl_client_cert", Builtin::SslClientCert),
     ("ssl_client_escaped_cert", Builtin::SslClientEscapedCert),
     ("ssl_client_fingerprint", Builtin::SslClientFingerprint),
@@ -156,17 +180,25 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("ssl_client_raw_cert", Builtin::SslClientRawCert),
     ("ssl_client_s_dn", Builtin::SslClientSDn),
     ("ssl_client_serial", Builtin::SslClientSerial),
+    ("ssl_client_sigalg", Builtin::Unset),
     ("ssl_client_v_end", Builtin::SslClientVEnd),
     ("ssl_client_v_remain", Builtin::SslClientVRemain),
     ("ssl_client_v_start", Builtin::SslClientVStart),
     ("ssl_client_verify", Builtin::SslClientVerify),
     ("ssl_curve", Builtin::SslCurve),
+    ("ssl_curves", Builtin::Unset),
     ("ssl_early_data", Builtin::SslEarlyData),
+    ("ssl_encrypted_hello", Builtin::Unset),
     ("ssl_protocol", Builtin::SslProtocol),
     ("ssl_server_name", Builtin::SslServerName),
     ("ssl_session_id", Builtin::SslSessionId),
     ("ssl_session_reused", Builtin::SslSessionReused),
+    ("ssl_sigalg", Builtin::Unset),
     ("status", Builtin::Status),
+    ("tcpinfo_rcv_space", Builtin::Unset),
+    ("tcpinfo_rtt", Builtin::Unset),
+    ("tcpinfo_rttvar", Builtin::Unset),
+    ("tcpinfo_snd_cwnd", Builtin::Unset),
     ("time_iso8601", Builtin::TimeIso8601),
     ("time_local", Builtin::TimeLocal),
     ("upstream_addr", Builtin::UpstreamAddr),

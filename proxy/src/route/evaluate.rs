@@ -156,8 +156,16 @@ impl Context<'_> {
         let facts = self.facts;
         let (list, separator) = match prefix {
             Prefix::Http => (facts.fields, Separator::of(name)),
-            Prefix::SentHttp => (facts.answer.fields, Separator::Comma),
+            Prefix::SentHttp => {
+                return reading::sent(&facts.answer, name, out);
+            }
             Prefix::SentTrailer => (facts.answer.trailers, Separator::Comma),
+            // nginx takes these for empty where an answer has none.
+            Prefix::UpstreamHttp if matches!(name, b"server" | b"date") => {
+                let fields = facts.upstream.fields;
+                fields::append_joined(fields, name, Separator::Comma, out);
+                return !fields.is_empty();
+            }
             Prefix::UpstreamHttp => (facts.upstream.fields, Separator::Comma),
             Prefix::UpstreamTrailer => (facts.upstream.trailers, Separator::Comma),
             Prefix::UpstreamCookie => return reading::set_cookie(facts.upstream.fields, name, out),
@@ -175,7 +183,7 @@ impl Context<'_> {
             Builtin::Scheme if facts.tls.is_some() => b"https",
             Builtin::Scheme => b"http",
             Builtin::Https if facts.tls.is_some() => b"on",
-            Builtin::Https => b"",
+            Builtin::Https | Builtin::Http2 => b"",
             Builtin::RequestUri => facts.request_uri,
             Builtin::Uri | Builtin::DocumentUri => &self.state.uri,
             Builtin::Args | Builtin::QueryString => &self.state.args,
@@ -192,6 +200,7 @@ impl Context<'_> {
             Builtin::NginxVersion => facts.process.version,
             Builtin::ProxyHost => facts.upstream.proxy_host,
             Builtin::ProxyPort => facts.upstream.proxy_port,
+            Builtin::Pipe if facts.connection.is_pipelined => b"p",
             Builtin::Pipe => b".",
             Builtin::LimitRate => b"0",
             Builtin::RequestCompletion if facts.answer.is_complete => b"OK",
@@ -210,8 +219,21 @@ impl Context<'_> {
             other => return reading::rare(other, facts, self.state.status_override, out),
         };
         out.extend_from_slice(text);
-        // nginx's request has a port of the upstream only once there is one.
-        !(matches!(builtin, Builtin::ProxyHost | Builtin::ProxyPort) && text.is_empty())
+        // These have no value as long as nobody has given them one.
+        !text.is_empty()
+            || !matches!(
+                builtin,
+                Builtin::ProxyHost
+                    | Builtin::ProxyPort
+                    | Builtin::Args
+                    | Builtin::QueryString
+                    | Builtin::Request
+                    | Builtin::RequestMethod
+                    | Builtin::RequestUri
+                    | Builtin::Uri
+                    | Builtin::DocumentUri
+                    | Builtin::ServerProtocol
+            )
     }
 
     /// Appends the path of the file that the URI is, and says how much of that the configuration

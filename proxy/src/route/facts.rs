@@ -21,7 +21,7 @@ pub struct Facts<'a> {
     pub request_length: u64,
     /// The body, where it is in memory.
     pub request_body: Option<&'a [u8]>,
-    /// Random; made only where [`super::variable::Variables::uses`] says it is read.
+    /// Random; made only where [`super::variable::Reads`] says it is read.
     pub request_id: [u8; 16],
     /// The first name of the chosen server.
     pub server_name: &'a [u8],
@@ -41,10 +41,15 @@ pub struct Connection<'a> {
     /// The same as text, or `unix:`.
     pub remote_text: &'a [u8],
     pub remote_port: u16,
+    /// The other end of the socket, where `real_ip_header` has told who is behind it.
+    pub peer_text: &'a [u8],
+    pub peer_port: u16,
     pub server_addr: &'a [u8],
     pub server_port: u16,
     pub number: u64,
     pub requests: u64,
+    /// The request had come before the one before it was answered.
+    pub is_pipelined: bool,
     /// When it was accepted.
     pub since_ms: u64,
     /// From a PROXY protocol header, if one came.
@@ -121,6 +126,8 @@ pub struct Answer<'a> {
     pub trailers: &'a [Header<'a>],
     pub bytes_sent: u64,
     pub body_bytes_sent: u64,
+    /// Another request may follow on the connection.
+    pub keeps_alive: bool,
     /// True when the exchange came to its proper end.
     pub is_complete: bool,
 }

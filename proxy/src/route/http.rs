@@ -11,10 +11,11 @@ use super::log_format::LogFormat;
 use super::names::Names;
 use super::phases;
 use super::proxy_pass::ProxyPass;
+use super::real_ip::RealIp;
 use super::template::Template;
 use super::upstream_fields::Redirects;
 use super::variable::Variables;
-use crate::config::Upstream;
+use crate::config::{ErrorLog, Upstream};
 use crate::files;
 use crate::limits::Limits;
 
@@ -25,6 +26,8 @@ pub struct Http {
     /// The servers of each address, by the address as it is written.
     pub names: HashMap<SocketAddr, Names>,
     pub hosts: Box<[Host]>,
+    /// `$hostname`.
+    pub hostname: Box<[u8]>,
     /// What `proxy_pass` with variables may come to: the groups by their names.
     pub upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
 }
@@ -36,6 +39,9 @@ pub struct Host {
     pub name: Box<[u8]>,
     pub merge_slashes: bool,
     pub underscores_in_headers: bool,
+    pub real_ip: Option<RealIp>,
+    /// `None`: that of the process.
+    pub error_logs: Option<Box<[ErrorLog]>>,
     pub server: phases::Server,
     /// One for each of the settings of `server`.
     pub locations: Box<[Location]>,
@@ -52,6 +58,8 @@ pub struct Location {
     pub added: Fields,
     pub redirects: OwnRedirects,
     pub logs: Box<[AccessLog]>,
+    /// How much of a request's body `$request_body` has: `client_body_buffer_size`, bounded.
+    pub body_kept_bytes: usize,
 }
 
 /// One `access_log`.

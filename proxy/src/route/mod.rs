@@ -59,6 +59,7 @@ mod pattern;
 pub mod phases;
 pub mod proxy_pass;
 mod reading;
+pub mod real_ip;
 pub mod regex;
 mod rewriting;
 pub mod root;

@@ -8,8 +8,20 @@ use httparse::Header;
 
 use super::builtin::Builtin;
 use super::clock::{append_seconds, decimal};
-use super::facts::{ClientCertificate, Facts, Tls, Try};
+use super::facts::{Answer, ClientCertificate, Facts, Tls, Try};
 use super::fields::{Separator, append_joined};
+
+/// The value of a field of the answer. Nobody is told that a connection goes on in HTTP/1.1.
+pub(super) fn sent(answer: &Answer<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
+    if append_joined(answer.fields, name, Separator::Comma, out) {
+        return true;
+    }
+    let is_connection = name == b"connection";
+    if is_connection {
+        out.extend_from_slice(if answer.keeps_alive { b"keep-alive" } else { b"close" });
+    }
+    is_connection
+}
 
 /// The value of `name` in the arguments, as it is written there.
 pub(super) fn argument(args: &[u8], name: &[u8], out: &mut Vec<u8>) -> bool {
@@ -108,8 +120,9 @@ pub(super) fn rare(
             }
             out.extend_from_slice(connection.remote_text);
         }
-        Builtin::RealipRemoteAddr => out.extend_from_slice(connection.remote_text),
-        Builtin::RealipRemotePort => decimal(u64::from(connection.remote_port), 1, out),
+        Builtin::RealipRemoteAddr => out.extend_from_slice(connection.peer_text),
+        Builtin::RealipRemotePort if connection.peer_port == 0 => {}
+        Builtin::RealipRemotePort => decimal(u64::from(connection.peer_port), 1, out),
         Builtin::BinaryRemoteAddr => match connection.remote_addr {
             Some(IpAddr::V4(address)) => out.extend_from_slice(&address.octets()),
             Some(IpAddr::V6(address)) => out.extend_from_slice(&address.octets()),

@@ -67,7 +67,12 @@ impl Run<'_, '_> {
         let mut output = std::mem::take(&mut state.output);
         output.clear();
         if let Some(text) = text {
+            // $status in the text is that of the answer.
+            let overriding = self.context.state.status_override;
+            let own = if overriding > 0 { overriding } else { status };
+            self.context.state.status_override = own;
             self.context.append(text, &mut output);
+            self.context.state.status_override = overriding;
         }
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
             self.context.state.output = output;

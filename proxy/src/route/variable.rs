@@ -68,10 +68,26 @@ pub struct Unknown {
     pub words: String,
 }
 
+/// What is costly to know, and found out only where something names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    pub binary_remote_addr: bool,
+    pub server_addr: bool,
+    pub request_id: bool,
+    pub request_body: bool,
+    /// Where the upstream was, and how it fared.
+    pub tries: bool,
+    /// Fields of the answer, as the upstream or we sent them.
+    pub answer_fields: bool,
+}
+
 /// What a finished configuration knows of variables.
 #[derive(Debug)]
 pub struct Variables {
     pub(super) generation: u64,
+    pub reads: Reads,
+    /// The named ones that never have a value here, each with the reason.
+    pub unset: Vec<(Box<[u8]>, &'static str)>,
     sources: Box<[Source]>,
     pub(super) maps: Box<[Map]>,
     pub(super) roots: Box<[Root]>,
@@ -153,11 +169,19 @@ impl Registry {
     /// Resolves every name; all the unknown ones at once.
     pub fn finish(self) -> Result<Variables, Vec<Unknown>> {
         let mut unknown = Vec::new();
+        let mut unset = Vec::new();
         let mut sources = Vec::with_capacity(self.names.len());
         for Entry { name, place, defined } in self.names {
             let builtin = || builtin::find(&name).map(Source::Builtin);
             match defined.or_else(builtin).or_else(|| prefixed(&name)) {
-                Some(source) => sources.push(source),
+                Some(source) => {
+                    if matches!(source, Source::Builtin(_))
+                        && let Some(why) = builtin::unset(&name)
+                    {
+                        unset.push((name, why));
+                    }
+                    sources.push(source);
+                }
                 None => {
                     let words = format!("unknown \"{}\" variable", name.escape_ascii());
                     unknown.push(Unknown { place, words });
@@ -170,6 +194,8 @@ impl Registry {
         static GENERATIONS: AtomicU64 = AtomicU64::new(1);
         Ok(Variables {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            reads: Reads::of(&sources),
+            unset,
             sources: sources.into(),
             maps: self.maps.into(),
             roots: self.roots.into(),
@@ -191,10 +217,42 @@ impl Variables {
             Source::Builtin(_) | Source::Prefixed(..) => None,
         }
     }
+}
 
-    /// Whether anything names `builtin`: what is costly to know is found out only then.
-    pub fn uses(&self, builtin: Builtin) -> bool {
-        self.sources.contains(&Source::Builtin(builtin))
+impl Reads {
+    fn of(sources: &[Source]) -> Self {
+        let mut reads = Self::default();
+        for source in sources {
+            match source {
+                Source::Builtin(builtin) => match builtin {
+                    Builtin::BinaryRemoteAddr => reads.binary_remote_addr = true,
+                    Builtin::ServerAddr => reads.server_addr = true,
+                    Builtin::RequestId => reads.request_id = true,
+                    Builtin::RequestBody => reads.request_body = true,
+                    Builtin::UpstreamAddr
+                    | Builtin::UpstreamBytesReceived
+                    | Builtin::UpstreamBytesSent
+                    | Builtin::UpstreamConnectTime
+                    | Builtin::UpstreamHeaderTime
+                    | Builtin::UpstreamResponseLength
+                    | Builtin::UpstreamResponseTime
+                    | Builtin::UpstreamStatus => reads.tries = true,
+                    _ => {}
+                },
+                Source::Prefixed(prefix, _) => match prefix {
+                    Prefix::SentHttp | Prefix::UpstreamHttp | Prefix::UpstreamCookie => {
+                        reads.answer_fields = true;
+                    }
+                    Prefix::SentTrailer
+                    | Prefix::UpstreamTrailer
+                    | Prefix::Http
+                    | Prefix::Cookie
+                    | Prefix::Arg => {}
+                },
+                Source::Slot(_) | Source::Map { .. } => {}
+            }
+        }
+        reads
     }
 }
 

@@ -4,14 +4,12 @@
 use super::ongoing::{Ongoing, Seen};
 use super::plan::{self, Deed, Left};
 use crate::buf::Buf;
-use crate::h1::head::{AnswerHead, Table, parse_answer};
+use crate::h1::head::AnswerHead;
 use crate::route::http::Content;
 
 /// What an app has left to us.
 #[derive(Debug, Default)]
 pub(super) struct Handed {
-    /// Its answer's head, for `$upstream_http_*`.
-    head: Vec<u8>,
     target: Vec<u8>,
     /// Content-Type; empty for that of the content.
     media: Vec<u8>,
@@ -34,14 +32,13 @@ impl Ongoing {
             return false;
         }
         let mut kept = Handed {
-            head: raw.to_vec(),
             target: target.to_vec(),
             media: named("content-type").unwrap_or_default().to_vec(),
             fields: self.handed_fields().to_vec(),
         };
         let at = self.location;
-        let seen = Seen { fields: head.fields.list(), ..Seen::default() };
-        self.with(&seen, |mut context, host, _| {
+        self.keep_upstream(raw);
+        self.with(&Seen::default(), |mut context, host, _| {
             let Content::Proxy(proxy) = &host.locations[at].content else { return };
             for field in head.fields.list() {
                 let is_kept = STAYING.iter().any(|name| field.name.eq_ignore_ascii_case(name));
@@ -80,14 +77,9 @@ pub fn follow(
     input: &mut Buf,
     scratch: &mut Vec<u8>,
 ) -> Option<Deed> {
-    let kept = ongoing.handed.as_deref_mut()?;
-    let (raw, target) = (std::mem::take(&mut kept.head), std::mem::take(&mut kept.target));
-    let mut table = Table::default();
-    let head = parse_answer(&raw, &mut table).ok()?;
-    let seen =
-        Seen { fields: head.fields.list(), upstream_status: Some(head.status), ..Seen::default() };
+    let target = std::mem::take(&mut ongoing.handed.as_deref_mut()?.target);
     let location = ongoing.location;
-    plan::again(ongoing, left, &seen, input, scratch, |run| run.accelerate(&target, location))
+    plan::again(ongoing, left, input, scratch, |run| run.accelerate(&target, location))
 }
 
 /// The fields that nginx keeps, but for Content-Type.

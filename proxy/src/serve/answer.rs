@@ -3,17 +3,19 @@
 
 use super::ongoing::{Ongoing, Seen};
 use super::own::Author;
-use crate::h1::head::AnswerHead;
+use super::request::announced;
+use crate::h1::head::{AnswerHead, Table, lenient_answer};
 use crate::h1::rewrite::{self, Outgoing};
 use crate::respond;
-use crate::route::http::Content;
+use crate::route::evaluate::Context;
+use crate::route::facts::{Answer, Facts};
+use crate::route::http::{Content, Location};
 
 impl Ongoing {
     /// True when an answer is replaced by an error page.
     pub fn intercepts(&mut self, head: &AnswerHead<'_, '_>) -> bool {
         let Content::Proxy(proxy) = &self.in_force().content else { return false };
-        let pages = &self.http.hosts[self.host].server.settings[self.location].error_pages;
-        let intercepts = head.status >= 300 && proxy.intercepts && pages.has(head.status);
+        let intercepts = head.status >= 300 && proxy.intercepts && self.has_page(head.status);
         if intercepts && head.status == 401 {
             // Without them a browser does not know what to ask its user for.
             for (_, header) in head.fields.iter() {
@@ -27,27 +29,25 @@ impl Ongoing {
         intercepts
     }
 
-    /// Writes the head of the answer of the upstream at `address`.
+    /// Writes the head of the upstream's answer, which came as `raw`; the status it has now.
     pub fn write_answer(
         &mut self,
         out: &mut Vec<u8>,
         head: &AnswerHead<'_, '_>,
+        raw: &[u8],
         outgoing: &Outgoing<'_>,
-        address: &str,
-    ) {
+    ) -> u16 {
         let overriding = self.state.status_override;
         let status = if overriding > 0 && head.status >= 200 { overriding } else { head.status };
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let at = self.location;
-        let kept = self.handed_fields().to_vec();
-        let seen = Seen {
-            status,
-            upstream_addr: address.as_bytes(),
-            upstream_status: Some(head.status),
-            fields: head.fields.list(),
-            ..Seen::default()
-        };
+        let handed = self.handed_fields().to_vec();
+        let keeps = self.http.variables.reads.answer_fields;
+        self.keep_upstream(raw);
+        self.kept.sent.clear();
+        let body_received = announced(self.length);
+        let seen = Seen { status, body_received, ..Seen::default() };
         let (local, tls) = (self.local, self.tls);
         self.with(&seen, |mut context, host, _| {
             let author = Author { host, local, tls, range: b"" };
@@ -91,9 +91,38 @@ impl Ongoing {
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            out.extend_from_slice(&kept);
-            location.added.append(Some(status), &mut context, out);
+            out.extend_from_slice(&handed);
+            location.append_added(status, keeps.then_some(outgoing), &mut context, out);
         });
         rewrite::end_answer(out, outgoing);
+        if keeps {
+            self.kept.sent = out.clone();
+        }
+        status
+    }
+}
+
+impl Location {
+    /// Appends what `add_header` says to a head that has everything else but its end, which is
+    /// `readable` where somebody reads fields of the answer.
+    fn append_added(
+        &self,
+        status: u16,
+        readable: Option<&Outgoing<'_>>,
+        context: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(end) = readable.filter(|_| !self.added.is_empty()) else {
+            return self.added.append(Some(status), context, out);
+        };
+        let mut so_far = out.clone();
+        rewrite::end_answer(&mut so_far, end);
+        let mut table = Table::default();
+        let fields = lenient_answer(&so_far, &mut table);
+        let answer = Answer { fields, ..context.facts.answer };
+        let facts = Facts { answer, ..*context.facts };
+        let mut context =
+            Context { variables: context.variables, facts: &facts, state: &mut *context.state };
+        self.added.append(Some(status), &mut context, out);
     }
 }

@@ -122,22 +122,21 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     if status == 416 {
         head.extend_from_slice(range);
     }
-    let own = [lines.content, lines.etag, lines.ranges, b"\r\n"].concat();
-    let mut table = [httparse::EMPTY_HEADER; FIELDS_OF_OURS_MAX];
-    // What does not parse can't be asked for by a variable.
-    let fields = match httparse::parse_headers(&own, &mut table) {
-        Ok(httparse::Status::Complete((_, fields))) => fields,
-        _ => &[],
-    };
+    let keeps = ongoing.http.variables.reads.answer_fields;
+    if keeps {
+        // What is added may name what is there without it.
+        let own = [&b"HTTP/1.1 200 OK\r\n"[..], lines.content, lines.etag, lines.ranges, b"\r\n"];
+        ongoing.kept.sent = own.concat();
+    }
     let at = ongoing.location;
-    let seen = Seen { status, fields, ..Seen::default() };
+    let seen = Seen { status, ..Seen::default() };
     ongoing.with(&seen, |mut context, host, _| {
         host.locations[at].added.append(Some(status), &mut context, &mut head);
     });
     head.extend_from_slice(lines.ranges);
     head.extend_from_slice(b"\r\n");
+    if keeps {
+        ongoing.kept.sent.clone_from(&head);
+    }
     Deed::File { status, head, body: answer.body }
 }
-
-/// Fields that an answer from a file has of its own.
-const FIELDS_OF_OURS_MAX: usize = 8;

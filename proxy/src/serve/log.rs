@@ -6,19 +6,20 @@ use crate::log;
 use crate::record::Record;
 
 impl Ongoing {
-    /// Writes the lines of a request that has come to its end.
-    pub fn log(&mut self, worker: &Worker, record: &Record) {
+    /// Writes the lines of a request that has come to its end, for which the client was sent so many
+    /// bytes.
+    pub fn log(&mut self, worker: &Worker, record: &Record, bytes: u64) {
         if self.in_force().logs.is_empty() {
             return;
         }
         let at = self.location;
-        let address = record.upstream.borrow().as_ref().map(ToString::to_string);
         let seen = Seen {
             status: record.status.get(),
-            upstream_addr: address.as_deref().unwrap_or_default().as_bytes(),
-            body_bytes: record.sent.get(),
+            bytes,
+            body_bytes: bytes.saturating_sub(record.head_sent.get()),
+            body_received: record.body_received.get(),
+            is_complete: record.is_complete.get(),
             offset_s: log::local_offset_s(),
-            ..Seen::default()
         };
         // The status that was sent is the last word.
         self.state.status_override = 0;

@@ -15,4 +15,4 @@ mod request;
 pub use accel::follow;
 pub use files::Complaint;
 pub use ongoing::{Ongoing, Rest, Seen};
-pub use plan::{Arrived, Begun, Deed, Left, begin, fail, probe};
+pub use plan::{Arrived, Begun, Deed, Left, begin, fail, last_words, probe, refused};

@@ -1,28 +1,28 @@
 //! What is known of a request from its head to its log line, and the facts that variables are read
 //! from.
 
-use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use httparse::Header;
 
 use super::accel::Handed;
 use super::files::Complaint;
 use super::plan::Left;
+use crate::config::ErrorLog;
 use crate::h1::framing::Length;
-use crate::h1::head::Version;
+use crate::h1::head::{Parsed, Table, Version, lenient_answer, lenient_request};
 use crate::h1::websocket::Upgrade;
-use crate::limits::{DISCARDED_BYTES_MAX, FIELDS_MAX};
+use crate::limits::DISCARDED_BYTES_MAX;
 use crate::plan::Terms;
-use crate::record::Identity;
-use crate::route::builtin::Builtin;
+use crate::record::{Identity, Introduction, unix_ms};
+use crate::relay::Body;
 use crate::route::evaluate::Context;
 use crate::route::facts::{self, Facts, Now, Process, Tls, Try};
 use crate::route::http::{Host, Http};
 use crate::route::state::State;
+use crate::tries::{Attempt, Tries};
 
 /// One request.
 #[derive(Debug)]
@@ -53,10 +53,13 @@ pub struct Ongoing {
     /// For the error log.
     pub(super) complaints: Vec<Complaint>,
     pub(super) identity: Rc<Identity>,
+    /// Who it comes from, where that is not the other end of the connection.
+    pub(super) client: Option<Client>,
     pub(super) local: SocketAddr,
     pub(super) tls: bool,
     /// Requests of this connection so far.
     pub(super) requests: u64,
+    pub(super) is_pipelined: bool,
     pub(super) begun_ms: u64,
     pub(super) request_id: [u8; 16],
     /// Lines of a 401 that an error page takes the place of: it asks for the same.
@@ -64,6 +67,30 @@ pub struct Ongoing {
     /// `$proxy_host` and `$proxy_port`.
     pub(super) proxy_host: Vec<u8>,
     pub(super) proxy_port: Vec<u8>,
+    /// What the app is asked for.
+    pub(super) target: Vec<u8>,
+    pub(super) tries: Rc<Tries>,
+    pub(super) kept: Kept,
+}
+
+/// What is kept for variables that somebody reads; else empty.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The head of the upstream's answer, as it came.
+    pub(super) upstream: Vec<u8>,
+    /// The head of the answer, as it was sent.
+    pub(super) sent: Vec<u8>,
+    /// The request's body, if it was small.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// Who `real_ip_header` says a request comes from.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) ip: IpAddr,
+    pub(super) text: Box<str>,
+    /// 0 where only an address was named.
+    pub(super) port: u16,
 }
 
 /// What becomes of the connection after an answer of our own.
@@ -77,100 +104,139 @@ pub struct Rest {
 
 /// What is known of the answer so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen<'a> {
+pub struct Seen {
     pub status: u16,
-    /// Of the upstream.
-    pub upstream_addr: &'a [u8],
-    pub upstream_status: Option<u16>,
-    pub fields: &'a [Header<'a>],
     /// Sent to the client.
+    pub bytes: u64,
     pub body_bytes: u64,
+    /// Of the request's body, as they came.
+    pub body_received: u64,
+    /// The exchange came to its proper end.
+    pub is_complete: bool,
     /// Of local time, east of Greenwich; asked for where it is read.
     pub offset_s: i32,
-}
-
-/// The head of the request, taken apart again.
-pub(super) struct Parsed<'h> {
-    pub(super) method: &'h str,
-    pub(super) fields: &'h [Header<'h>],
 }
 
 impl Ongoing {
     /// Lets `work` evaluate what it likes.
     pub(super) fn with<R>(
         &mut self,
-        seen: &Seen<'_>,
+        seen: &Seen,
         work: impl FnOnce(Context<'_>, &Host, &Parsed<'_>) -> R,
     ) -> R {
-        let mut table = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_MAX];
-        let mut head = httparse::Request::new(&mut []);
+        let (mut table, mut upstream_table, mut sent_table) =
+            (Table::default(), Table::default(), Table::default());
         // It was parsed before; whatever is left out here is empty.
-        let _ = head.parse_with_uninit_headers(&self.head, &mut table);
-        let parsed = Parsed { method: head.method.unwrap_or_default(), fields: head.headers };
+        let parsed = lenient_request(&self.head, &mut table);
         let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let host = &self.http.hosts[self.host];
+        let reads = self.http.variables.reads;
         let local = self.local_text();
-        let binary = self.http.variables.uses(Builtin::BinaryRemoteAddr);
-        let upstream =
-            [Try { addr: seen.upstream_addr, status: seen.upstream_status, ..Try::default() }];
+        let remote_addr = reads.binary_remote_addr.then(|| self.remote_ip()).flatten();
+        let attempts = self.tries.all();
+        let attempts = if reads.tries { &*attempts } else { &[] };
+        let addresses: Vec<String> =
+            attempts.iter().map(|attempt| attempt.address.to_string()).collect();
+        let tries: Vec<Try<'_>> = attempts.iter().zip(&addresses).map(a_try).collect();
         let facts = Facts {
             request_line: &self.head[..line_end],
             method: parsed.method.as_bytes(),
             request_uri: &self.request_uri,
             protocol: match self.terms.version {
+                _ if parsed.method.is_empty() => b"",
                 Version::Http11 => b"HTTP/1.1",
                 Version::Http10 => b"HTTP/1.0",
             },
             host: &self.name,
             fields: parsed.fields,
-            request_length: self.head.len() as u64,
-            request_body: None,
+            request_length: self.head.len() as u64 + seen.body_received,
+            request_body: self.kept.body.as_deref(),
             request_id: self.request_id,
             server_name: &host.name,
             connection: facts::Connection {
-                remote_addr: binary.then(|| self.identity.address.parse().ok()).flatten(),
-                remote_text: self.identity.address.as_bytes(),
-                remote_port: self.identity.port,
+                remote_addr,
                 server_addr: local.as_bytes(),
                 server_port: self.local.port(),
-                number: self.identity.number,
                 requests: self.requests,
-                ..facts::Connection::default()
+                is_pipelined: self.is_pipelined,
+                ..self.identity.facts(self.client.as_ref())
             },
             tls: self.tls.then(|| self.identity.tls_facts()),
             upstream: facts::Upstream {
                 proxy_host: &self.proxy_host,
                 proxy_port: &self.proxy_port,
-                tries: if seen.upstream_addr.is_empty() { &[] } else { &upstream },
-                fields: seen.fields,
+                tries: &tries,
+                fields: lenient_answer(&self.kept.upstream, &mut upstream_table),
                 trailers: &[],
             },
             answer: facts::Answer {
                 status: seen.status,
-                fields: seen.fields,
-                bytes_sent: seen.body_bytes,
+                fields: lenient_answer(&self.kept.sent, &mut sent_table),
+                bytes_sent: seen.bytes,
                 body_bytes_sent: seen.body_bytes,
-                is_complete: true,
+                keeps_alive: self.terms.keep_alive,
+                is_complete: seen.is_complete,
                 ..facts::Answer::default()
             },
             process: Process {
-                hostname: b"",
+                hostname: &self.http.hostname,
                 version: env!("CARGO_PKG_VERSION").as_bytes(),
                 pid: std::process::id(),
             },
-            now: Now { unix_ms: now_ms(), offset_s: seen.offset_s, request_ms: self.begun_ms },
+            now: Now { unix_ms: unix_ms(), offset_s: seen.offset_s, request_ms: self.begun_ms },
         };
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };
         work(context, host, &parsed)
     }
 
+    fn remote_ip(&self) -> Option<IpAddr> {
+        match &self.client {
+            Some(client) => Some(client.ip),
+            None => self.identity.address.parse().ok(),
+        }
+    }
+
+    /// Asks the server's `real_ip_header` who the client is.
+    pub(super) fn find_client(&mut self, fields: &[Header<'_>]) {
+        let host = &self.http.hosts[self.host];
+        let Some(real_ip) = &host.real_ip else { return };
+        let introduced = self.identity.introduction.as_deref().map(|from| from.client);
+        let peer = self.identity.address.parse().ok();
+        self.client = real_ip.find(peer, introduced, fields).map(|(ip, port)| Client {
+            ip,
+            text: ip.to_string().into(),
+            port,
+        });
+    }
+
+    /// Who the client is, and the first name of the server, for the error log.
+    pub fn parties(&self) -> (&str, &[u8]) {
+        let client = self.client.as_ref().map_or(&*self.identity.address, |client| &client.text);
+        (client, &self.http.hosts[self.host].name)
+    }
+
+    /// Where its errors go; `None`: where those of the process go.
+    pub fn error_logs(&self) -> Option<&[ErrorLog]> {
+        self.http.hosts[self.host].error_logs.as_deref()
+    }
+
+    /// What the app is asked for, for the error log.
+    pub fn target(&self) -> &[u8] {
+        &self.target
+    }
+
     /// `$server_addr`, where something reads it.
     fn local_text(&self) -> String {
-        if !self.http.variables.uses(Builtin::ServerAddr) {
+        if !self.http.variables.reads.server_addr {
             return String::new();
         }
         self.local.ip().to_canonical().to_string()
+    }
+
+    /// True when an error of that status has a page.
+    pub fn has_page(&self, status: u16) -> bool {
+        self.http.hosts[self.host].server.settings[self.location].error_pages.has(status)
     }
 
     /// What its location has in force.
@@ -210,10 +276,26 @@ impl Ongoing {
         std::mem::take(&mut self.complaints)
     }
 
+    /// Takes the copy of a body that has gone by, where one was asked for.
+    pub fn keep_body(&mut self, body: &mut Body) {
+        if let Some(kept) = body.take_kept() {
+            self.kept.body = Some(kept);
+        }
+    }
+
+    /// Keeps the head of an upstream's answer that is not passed on, where somebody reads it.
+    pub fn keep_upstream(&mut self, raw: &[u8]) {
+        if self.http.variables.reads.answer_fields {
+            self.kept.upstream = raw.to_vec();
+        }
+    }
+
     /// For an exchange that goes on for long.
     pub fn shrink(&mut self) {
         self.state.shrink();
         self.head.shrink_to_fit();
+        self.kept.upstream.shrink_to_fit();
+        self.kept.sent.shrink_to_fit();
     }
 
     /// What can be used by the next request.
@@ -223,28 +305,69 @@ impl Ongoing {
 }
 
 impl Identity {
-    fn tls_facts(&self) -> Tls<'_> {
-        let handshake = self.handshake.get();
-        let server_name = handshake.and_then(|handshake| handshake.server_name.as_deref());
-        Tls {
-            protocol: handshake.map_or(b"", |handshake| handshake.protocol.as_bytes()),
-            server_name: server_name.unwrap_or_default().as_bytes(),
-            ..Tls::default()
+    /// The client's connection, on which `client` speaks, if not the peer.
+    fn facts<'a>(&'a self, client: Option<&'a Client>) -> facts::Connection<'a> {
+        let (remote_text, remote_port) = match client {
+            Some(client) => (&*client.text, client.port),
+            None => (&*self.address, self.port),
+        };
+        facts::Connection {
+            remote_text: remote_text.as_bytes(),
+            remote_port,
+            peer_text: self.address.as_bytes(),
+            peer_port: self.port,
+            number: self.number,
+            since_ms: self.since_ms,
+            proxy_protocol: self.introduction.as_deref().map(Introduction::facts),
+            ..facts::Connection::default()
         }
+    }
+
+    fn tls_facts(&self) -> Tls<'_> {
+        let Some(handshake) = self.handshake.get() else { return Tls::default() };
+        Tls {
+            protocol: handshake.protocol.as_bytes(),
+            cipher: handshake.cipher.as_bytes(),
+            curve: handshake.curve.as_bytes(),
+            server_name: handshake.server_name.as_deref().unwrap_or_default().as_bytes(),
+            alpn: handshake.alpn.as_bytes(),
+            session_reused: handshake.resumed,
+            early_data: false,
+            client: None,
+        }
+    }
+}
+
+impl Introduction {
+    fn facts(&self) -> facts::ProxyProtocol<'_> {
+        facts::ProxyProtocol {
+            addr: self.client_text.as_bytes(),
+            port: self.client.port(),
+            server_addr: self.server_text.as_bytes(),
+            server_port: self.server_port,
+        }
+    }
+}
+
+fn a_try<'a>((attempt, address): (&Attempt, &'a String)) -> Try<'a> {
+    Try {
+        addr: address.as_bytes(),
+        status: attempt.status,
+        connect_ms: attempt.connect_ms,
+        header_ms: attempt.header_ms,
+        response_ms: attempt.response_ms,
+        bytes_received: attempt.received,
+        bytes_sent: attempt.sent,
+        response_length: attempt.body,
     }
 }
 
 /// A request's number for logs, made only where something reads it.
 pub(super) fn request_id(http: &Http) -> [u8; 16] {
     let mut id = [0; 16];
-    if http.variables.uses(Builtin::RequestId) {
+    if http.variables.reads.request_id {
         // Without random bytes the number is not unique, which harms nobody.
         let _ = aws_lc_rs::rand::fill(&mut id);
     }
     id
-}
-
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -86,11 +86,25 @@ impl Author<'_> {
 }
 
 impl Reply {
+    /// The same, with whole field lines, unless it is a redirect or has a text of its own.
+    pub(super) fn with_fields(mut self, fields: &[u8]) -> Self {
+        if self.fields.is_empty() && self.text.is_none() {
+            self.fields.extend_from_slice(fields);
+        }
+        self
+    }
+
     /// Head and body, with what the location adds.
     pub(super) fn finish(self, ongoing: &mut Ongoing) -> Deed {
-        let mut fields = self.fields;
+        let mut fields = self.fields.clone();
         fields.append(&mut ongoing.challenge);
         fields.extend_from_slice(ongoing.handed_fields());
+        let keeps = ongoing.http.variables.reads.answer_fields;
+        if keeps {
+            // What is added may name what is there without it.
+            let (bytes, body) = self.written(ongoing, &fields);
+            ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
+        }
         let seen = Seen { status: self.status, ..Seen::default() };
         let at = ongoing.location;
         let is_added = self.is_added;
@@ -100,9 +114,18 @@ impl Reply {
             }
             host.locations[at].added.append(Some(self.status), &mut context, &mut fields);
         });
+        let (bytes, body) = self.written(ongoing, &fields);
+        if keeps {
+            ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
+        }
+        Deed::Reply { status: self.status, bytes, body }
+    }
+
+    /// The answer with these fields, and how many of its bytes are body.
+    fn written(&self, ongoing: &Ongoing, fields: &[u8]) -> (Vec<u8>, u64) {
         let answer = respond::Answer {
             status: self.status,
-            fields: &fields,
+            fields,
             hsts: b"",
             keep_alive: ongoing.rest().keeps,
             to_head: ongoing.terms.to_head,
@@ -118,6 +141,6 @@ impl Reply {
             }
             None => respond::write(&mut bytes, &answer),
         };
-        Deed::Reply { status: self.status, bytes, body }
+        (bytes, body)
     }
 }

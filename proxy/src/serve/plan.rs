@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::files::{self, Complaint, Sought};
-use super::ongoing::{self, Ongoing, Parsed, Seen};
-use super::{own, request};
+use super::ongoing::{self, Kept, Ongoing, Seen};
+use super::own;
+use super::request::{self, Proxied};
 use httparse::Header;
 use rustix::io::Errno;
 
@@ -18,7 +19,7 @@ use crate::errno;
 use crate::fault::Refusal;
 use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
-use crate::h1::head::{self, RequestHead, Table, Version};
+use crate::h1::head::{self, Parsed, Table, Version};
 use crate::h1::name::Name;
 use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
@@ -32,6 +33,8 @@ use crate::route::http::{Content, Host, Http};
 use crate::route::names;
 use crate::route::phases::{Decision, Probe, Run};
 use crate::route::state::State;
+use crate::route::uri;
+use crate::tries::Tries;
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -57,13 +60,17 @@ pub enum Deed {
 
 /// What is known of the connection a request came on.
 #[derive(Debug)]
-pub struct Arrived<'a> {
-    pub http: &'a Arc<Http>,
-    pub limits: &'a Limits,
-    pub identity: &'a Rc<Identity>,
+pub struct Arrived {
+    pub http: Arc<Http>,
+    pub identity: Rc<Identity>,
+    pub tries: Rc<Tries>,
+    /// When the first byte of the request came.
+    pub begun_ms: u64,
     pub tls: bool,
     pub local: SocketAddr,
     pub requests: u64,
+    /// It had come before the request before it was answered.
+    pub is_pipelined: bool,
     pub draining: bool,
     pub state: Box<State>,
 }
@@ -82,7 +89,8 @@ pub struct Begun {
 pub fn begin(
     input: &mut Buf,
     head_len: usize,
-    mut arrived: Arrived<'_>,
+    arrived: Arrived,
+    limits: &Limits,
     said: &mut log::Request,
     scratch: &mut Vec<u8>,
 ) -> Result<Begun, Refusal> {
@@ -90,7 +98,7 @@ pub fn begin(
     let line = &raw[..memchr::memchr(b'\r', raw).unwrap_or(raw.len())];
     said.set(line, b"", b"", b"");
     let mut table = Table::default();
-    let head = head::parse_request(raw, &mut table, arrived.limits)?;
+    let head = head::parse_request(raw, &mut table, limits)?;
     let of = |name| head.fields.first(name).unwrap_or_default();
     said.set(line, of(Name::Host), of(Name::Referer), of(Name::UserAgent));
     if has_doubled(head.fields.list()) {
@@ -109,18 +117,15 @@ pub fn begin(
         has_body: length != Length::None,
         site: 0,
     };
-    arrived.state.begin(&arrived.http.variables);
-    let mut name = Vec::new();
-    if let Some(host) = names::Host::parse(target.authority.as_bytes()) {
-        host.append_lowercase(&mut name);
-    }
-    let host = host_of(&mut arrived, &name);
-    let mut ongoing = Box::new(ongoing(&head, &target, arrived, raw, name, host, terms));
+    let mut ongoing = ongoing(arrived, raw, target.authority.as_bytes(), terms);
+    let uri = if head.target == "*" { "*" } else { target.path_and_query };
+    ongoing.request_uri.extend_from_slice(uri.as_bytes());
     (ongoing.length, ongoing.upgrade) = (length, upgrade);
     ongoing.expects_continue = expects_continue;
-    let merge_slashes = ongoing.http.hosts[host].merge_slashes;
-    let decided =
-        decide(&mut ongoing, &Seen::default(), scratch, |run| run.begin(merge_slashes).ok());
+    ongoing.find_client(head.fields.list());
+    let merge_slashes = ongoing.http.hosts[ongoing.host].merge_slashes;
+    let body = &input.data()[head_len..];
+    let decided = decide(&mut ongoing, body, scratch, |run| run.begin(merge_slashes).ok());
     let deed = decided.ok_or(Refusal::bad_request("request target is malformed"))?;
     let deed = forwarded(deed, input, head_len, &mut ongoing, scratch)?;
     Ok(Begun { ongoing, deed })
@@ -136,6 +141,52 @@ fn has_doubled(fields: &[Header<'_>]) -> bool {
         seen |= bit;
         is_second
     })
+}
+
+/// A request that was refused before it was understood, for the logs and pages of its server:
+/// that of its Host, or else of the handshake's `server_name`. `head` is what is known of its head,
+/// perhaps a part of a line.
+pub fn refused(arrived: Arrived, head: &[u8], server_name: &[u8]) -> Box<Ongoing> {
+    let mut table = Table::default();
+    let parsed = head::lenient_request(head, &mut table);
+    let mut fields = parsed.fields.iter();
+    let host = fields.find(|field| field.name.eq_ignore_ascii_case("host"));
+    let asked = host.map_or(server_name, |field| field.value);
+    let terms = Terms {
+        version: parsed.version,
+        to_head: parsed.method == "HEAD",
+        keep_alive: false,
+        has_body: false,
+        site: 0,
+    };
+    let mut ongoing = ongoing(arrived, head, asked, terms);
+    if parsed.target.starts_with('/') {
+        let target = parsed.target.as_bytes();
+        ongoing.request_uri.extend_from_slice(target);
+        if let Ok(normal) = uri::normalise(target, true, &mut ongoing.state.uri) {
+            ongoing.state.args.extend_from_slice(&target[normal.args]);
+        }
+    }
+    ongoing.find_client(parsed.fields);
+    ongoing
+}
+
+/// The last answer on a connection: the page that its location has for the status, or the usual
+/// one with what the location adds, and how much of it is body. `fields` are those that belong to
+/// the status. `None`: the location does not want it answered here.
+pub fn last_words(
+    ongoing: &mut Ongoing,
+    status: u16,
+    fields: &[u8],
+) -> Option<(u16, Vec<u8>, u64)> {
+    ongoing.terms.keep_alive = false;
+    let location = ongoing.location;
+    let choice = decide(ongoing, b"", &mut Vec::new(), |run| Some(run.fail(status, location)))?;
+    let Choice::Reply(reply) = choice else { return None };
+    match reply.with_fields(fields).finish(ongoing) {
+        Deed::Reply { status, bytes, body } => Some((status, bytes, body)),
+        Deed::Forward(_) | Deed::File { .. } | Deed::Close { .. } => None,
+    }
 }
 
 /// What is left of a request at an app that has failed.
@@ -159,25 +210,28 @@ pub fn fail(
     scratch: &mut Vec<u8>,
 ) -> Option<Deed> {
     let location = ongoing.location;
+    // Another location knows nothing of where the request was sent.
+    ongoing.proxy_host.clear();
+    ongoing.proxy_port.clear();
     if ongoing.upgrade != Upgrade::None {
         // Frames that were sent too soon must not be taken for another request.
         ongoing.terms.keep_alive = false;
         ongoing.upgrade = Upgrade::None;
     }
-    again(ongoing, left, &Seen::default(), input, scratch, |run| run.fail(status, location))
+    again(ongoing, left, input, scratch, |run| run.fail(status, location))
 }
 
 /// Decides once more, with what is `left` of the request.
 pub(super) fn again(
     ongoing: &mut Ongoing,
     left: Left,
-    seen: &Seen<'_>,
     input: &mut Buf,
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Decision,
 ) -> Option<Deed> {
     let head = ongoing.lose(left);
-    let choice = decide(ongoing, seen, scratch, |run| Some(start(run)))?;
+    let body = &input.data()[head..];
+    let choice = decide(ongoing, body, scratch, |run| Some(start(run)))?;
     forwarded(choice, input, head, ongoing, scratch).ok()
 }
 
@@ -196,10 +250,11 @@ enum Choice {
     },
 }
 
-/// Runs the phases from where `start` sets out until something can be done.
+/// Runs the phases from where `start` sets out until something can be done. `body` is what has come
+/// of the request's.
 fn decide(
     ongoing: &mut Ongoing,
-    seen: &Seen<'_>,
+    body: &[u8],
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
 ) -> Option<Choice> {
@@ -210,6 +265,7 @@ fn decide(
     let mut contents = Contents {
         http: &http,
         host: &http.hosts[ongoing.host],
+        body,
         length: ongoing.length,
         upgrade: ongoing.upgrade,
         is_spent: ongoing.is_spent,
@@ -217,12 +273,12 @@ fn decide(
         is_judged: ongoing.is_judged,
         is_refused: false,
         scratch,
-        proxied: (Vec::new(), Vec::new()),
+        proxied: Proxied::default(),
         range: Vec::new(),
         complaints: &complaints,
     };
     let mut place = ongoing.location;
-    let choice = ongoing.with(seen, |context, host, parsed| {
+    let choice = ongoing.with(&Seen::default(), |context, host, parsed| {
         let mut complain = |level, words| complaints.borrow_mut().push((level, words));
         let mut probe = |path: &[u8]| probe(path, &mut complain);
         let mut run = Run::new(&host.server, context, &mut probe);
@@ -246,7 +302,10 @@ fn decide(
     });
     let Contents { is_refused, proxied, .. } = contents;
     (ongoing.location, ongoing.is_judged) = (place, true);
-    (ongoing.proxy_host, ongoing.proxy_port) = proxied;
+    (ongoing.proxy_host, ongoing.proxy_port) = (proxied.host, proxied.port);
+    if !proxied.target.is_empty() {
+        ongoing.target = proxied.target;
+    }
     ongoing.complaints.append(&mut complaints.into_inner());
     if is_refused {
         // Nobody reads that body, so nothing can follow it.
@@ -259,6 +318,8 @@ fn decide(
 struct Contents<'a> {
     http: &'a Http,
     host: &'a Host,
+    /// What has come of the request's.
+    body: &'a [u8],
     length: Length,
     upgrade: Upgrade,
     is_spent: bool,
@@ -269,8 +330,7 @@ struct Contents<'a> {
     /// It is too large, which has been said.
     is_refused: bool,
     scratch: &'a mut Vec<u8>,
-    /// `$proxy_host` and `$proxy_port`.
-    proxied: (Vec<u8>, Vec<u8>),
+    proxied: Proxied,
     /// The lines of an answer of status 416.
     range: Vec<u8>,
     complaints: &'a RefCell<Vec<Complaint>>,
@@ -314,11 +374,21 @@ impl Contents<'_> {
         }
         let (length, upgrade) = (self.length, self.upgrade);
         let (host, http) = (self.host, self.http);
-        let asked = request::Asked { host, proxy, parsed, length, upgrade, http };
+        let kept = place.body_kept_bytes;
+        let body = whole(self.body, length).filter(|body| body.len() <= kept);
+        let asked = request::Asked { host, proxy, parsed, body, length, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
             Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
             Err(status) => ControlFlow::Continue(run.fail(status, location)),
         }
+    }
+}
+
+/// A body of known length, if all of it has come.
+fn whole(body: &[u8], length: Length) -> Option<&[u8]> {
+    match length {
+        Length::Sized(bytes) => body.get(..usize::try_from(bytes).ok()?),
+        Length::None | Length::Chunked | Length::UntilClose => None,
     }
 }
 
@@ -349,7 +419,16 @@ fn forwarded(
         Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
     };
     let limits = ongoing.in_force().limits.clone();
-    let body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
+    let mut body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
+    if ongoing.http.variables.reads.request_body {
+        let max = ongoing.in_force().body_kept_bytes;
+        ongoing.kept.body = whole(&input.data()[head_len..], ongoing.length)
+            .filter(|body| body.len() <= max)
+            .map(<[u8]>::to_vec);
+        if ongoing.kept.body.is_none() {
+            body.keep(max);
+        }
+    }
     input.replace_front(head_len, scratch);
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
@@ -367,36 +446,31 @@ fn forwarded(
 }
 
 /// The server that answers for a name on the address the request came to.
-fn host_of(arrived: &mut Arrived<'_>, name: &[u8]) -> usize {
-    let http = arrived.http;
-    let local = SocketAddr::new(arrived.local.ip().to_canonical(), arrived.local.port());
+fn host_of(arrived: &mut Arrived, name: &[u8]) -> usize {
+    let Arrived { http, state, local, .. } = arrived;
+    let local = SocketAddr::new(local.ip().to_canonical(), local.port());
     let any: IpAddr = match local {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let names = http.names.get(&local).or_else(|| http.names.get(&(any, local.port()).into()));
-    names.map_or(0, |names| names.find(name, &mut arrived.state, &http.variables))
+    names.map_or(0, |names| names.find(name, state, &http.variables))
 }
 
-fn ongoing(
-    head: &RequestHead<'_, '_>,
-    target: &Target<'_>,
-    arrived: Arrived<'_>,
-    raw: &[u8],
-    name: Vec<u8>,
-    host: usize,
-    terms: Terms,
-) -> Ongoing {
-    Ongoing {
-        request_id: ongoing::request_id(arrived.http),
-        http: arrived.http.clone(),
+/// What is known of a request when its server has been found.
+fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<Ongoing> {
+    arrived.state.begin(&arrived.http.variables);
+    let mut name = Vec::new();
+    if let Some(host) = names::Host::parse(asked) {
+        host.append_lowercase(&mut name);
+    }
+    let host = host_of(&mut arrived, &name);
+    Box::new(Ongoing {
+        request_id: ongoing::request_id(&arrived.http),
+        http: arrived.http,
         state: arrived.state,
         head: raw.to_vec(),
-        request_uri: if head.target == "*" {
-            b"*".to_vec()
-        } else {
-            target.path_and_query.as_bytes().to_vec()
-        },
+        request_uri: Vec::new(),
         name,
         host,
         location: 0,
@@ -408,15 +482,20 @@ fn ongoing(
         is_judged: false,
         handed: None,
         complaints: Vec::new(),
-        identity: arrived.identity.clone(),
+        challenge: Vec::new(),
+        identity: arrived.identity,
         local: arrived.local,
         tls: arrived.tls,
         requests: arrived.requests,
-        begun_ms: ongoing::now_ms(),
-        challenge: Vec::new(),
+        is_pipelined: arrived.is_pipelined,
+        begun_ms: arrived.begun_ms,
         proxy_host: Vec::new(),
         proxy_port: Vec::new(),
-    }
+        target: Vec::new(),
+        tries: arrived.tries,
+        client: None,
+        kept: Kept::default(),
+    })
 }
 
 /// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.

@@ -6,11 +6,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::ongoing::Parsed;
 use super::plan::optional;
 use crate::config::{Upstream, UpstreamAddress};
 use crate::h1::framing::Length;
-use crate::h1::head::tokens;
+use crate::h1::head::{Parsed, tokens};
 use crate::h1::name::Name;
 use crate::h1::websocket::Upgrade;
 use crate::route::evaluate::Context;
@@ -23,8 +22,20 @@ pub(super) struct Asked<'a> {
     pub(super) http: &'a Http,
     pub(super) proxy: &'a Proxy,
     pub(super) parsed: &'a Parsed<'a>,
+    /// The request's body, where all of it is there.
+    pub(super) body: Option<&'a [u8]>,
     pub(super) length: Length,
     pub(super) upgrade: Upgrade,
+}
+
+/// What the app is asked for, and under which name.
+#[derive(Debug, Default)]
+pub(super) struct Proxied {
+    /// `$proxy_host`.
+    pub(super) host: Vec<u8>,
+    /// `$proxy_port`.
+    pub(super) port: Vec<u8>,
+    pub(super) target: Vec<u8>,
 }
 
 /// What the configuration asks of the connection.
@@ -40,14 +51,14 @@ impl Asked<'_> {
         &self,
         context: &mut Context<'_>,
         out: &mut Vec<u8>,
-        proxied: &mut (Vec<u8>, Vec<u8>),
+        proxied: &mut Proxied,
     ) -> Result<(Arc<Upstream>, Upgrade), u16> {
         let mut text = Vec::new();
         self.proxy.pass.append_url(context, &mut text);
         let url = Url::parse(&text).map_err(|_| 500_u16)?;
-        proxied.0.clear();
-        url.append_proxy_host(&mut proxied.0);
-        proxied.1 = url.port().map_or_else(Vec::new, |port| port.to_string().into_bytes());
+        proxied.host.clear();
+        url.append_proxy_host(&mut proxied.host);
+        proxied.port = url.port().map_or_else(Vec::new, |port| port.to_string().into_bytes());
         let upstream = match &self.proxy.upstream {
             Some(upstream) => upstream.clone(),
             None => self.named(&url)?,
@@ -55,10 +66,12 @@ impl Asked<'_> {
         // Templates of the fields read these.
         let facts = crate::route::facts::Facts {
             upstream: crate::route::facts::Upstream {
-                proxy_host: &proxied.0,
-                proxy_port: &proxied.1,
+                proxy_host: &proxied.host,
+                proxy_port: &proxied.port,
                 ..context.facts.upstream
             },
+            request_body: self.body,
+            request_length: context.facts.request_length + announced(self.length),
             ..*context.facts
         };
         let mut context =
@@ -70,10 +83,12 @@ impl Asked<'_> {
             None => out.extend_from_slice(self.parsed.method.as_bytes()),
         }
         out.push(b' ');
+        let target = out.len();
         self.proxy.pass.append_target(&url, &context, out).map_err(|_| 500_u16)?;
+        proxied.target = out[target..].to_vec();
         out.extend_from_slice(b" HTTP/1.1\r\n");
         if !self.proxy.fields.names(b"host") {
-            field(out, b"Host", &proxied.0);
+            field(out, b"Host", &proxied.host);
         }
         let wishes = self.set_fields(&mut context, out);
         if context.state.is_overflowed() {
@@ -169,6 +184,14 @@ impl Asked<'_> {
             }
         }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What is to come of a body of known length.
+pub(super) fn announced(length: Length) -> u64 {
+    match length {
+        Length::Sized(bytes) => bytes,
+        Length::None | Length::Chunked | Length::UntilClose => 0,
     }
 }
 

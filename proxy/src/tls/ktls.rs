@@ -280,6 +280,7 @@ impl Stream {
         let moved =
             pipe.drain(&self.socket, bytes).map_err(|error| self.sending(Cause::Io(error)))?;
         kernel.count(moved.unwrap_or(0));
+        self.count_sent(moved.unwrap_or(0));
         Ok(moved)
     }
 

@@ -12,8 +12,9 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
-use rustls::{Error, ExtractedSecrets, ServerConfig, SupportedCipherSuite};
+use rustls::{Error, ExtractedSecrets, HandshakeKind, ServerConfig, SupportedCipherSuite};
 
+use super::names;
 use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE};
 use crate::buf::Buf;
 use crate::limits::RECORD_BYTES_MAX;
@@ -25,6 +26,20 @@ pub struct Received {
     pub consumed: usize,
     /// The peer has sent close_notify: nothing follows.
     pub end: bool,
+}
+
+/// What a handshake came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// Lower case, as rustls gives it.
+    pub server_name: Option<Box<str>>,
+    pub protocol: &'static str,
+    /// The names that OpenSSL has for them; empty where there is none.
+    pub cipher: &'static str,
+    pub curve: &'static str,
+    pub alpn: &'static str,
+    /// By a ticket.
+    pub resumed: bool,
 }
 
 /// One connection's TLS state: about 3.5 KiB, no buffers.
@@ -60,6 +75,24 @@ impl Session {
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "-",
+        }
+    }
+
+    /// What the handshake came to.
+    pub fn agreed(&self, server_name: Option<Box<str>>) -> Handshake {
+        let suite = self.suite().map(|suite| suite.suite());
+        let group = self.rustls.negotiated_key_exchange_group().map(|group| group.name());
+        Handshake {
+            server_name,
+            protocol: self.protocol(),
+            cipher: suite.map_or("", names::cipher),
+            curve: group.map_or("", names::curve),
+            alpn: match self.rustls.alpn_protocol() {
+                Some(b"http/1.1") => "http/1.1",
+                Some(b"http/1.0") => "http/1.0",
+                _ => "",
+            },
+            resumed: self.rustls.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 

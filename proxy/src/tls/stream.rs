@@ -15,7 +15,7 @@ use super::config;
 use super::kernel::Kernel;
 use super::ktls;
 use super::read::Pace;
-use super::session::Session;
+use super::session::{Handshake, Session};
 use crate::buf::Buf;
 use crate::fault::{Cause, Fault, Side};
 use crate::io::receive::{Posted, Poster};
@@ -32,6 +32,8 @@ pub struct Stream {
     pub(super) send_limit: Duration,
     pub(super) tls: Option<Box<RefCell<Tls>>>,
     pub(super) pace: Cell<Pace>,
+    /// Bytes of plaintext that were taken for the peer.
+    pub(super) sent: Cell<u64>,
     pub(super) poster: RefCell<Poster>,
     /// A receive that was posted before anybody waits for it: see [`Stream::listen`].
     pub(super) posted: RefCell<Option<Posted>>,
@@ -69,14 +71,6 @@ pub enum Input {
     Truncated,
 }
 
-/// What a handshake came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handshake {
-    /// Lower case, as rustls gives it.
-    pub server_name: Option<Box<str>>,
-    pub protocol: &'static str,
-}
-
 impl Stream {
     pub fn new(socket: Socket, watch: Watch, side: Side, send_limit: Duration) -> Self {
         Self {
@@ -86,6 +80,7 @@ impl Stream {
             send_limit,
             tls: None,
             pace: Cell::default(),
+            sent: Cell::default(),
             poster: RefCell::default(),
             posted: RefCell::default(),
         }
@@ -104,6 +99,15 @@ impl Stream {
         self.socket.local_address()
     }
 
+    /// Bytes of plaintext that have been sent, or at least encrypted, since the connection began.
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+    }
+
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
@@ -119,13 +123,10 @@ impl Stream {
                 other => other?,
             };
             server_name = config::take_asked_name().or(server_name);
-            let protocol = match &tls.borrow().layer {
-                Layer::Session(session) if session.is_handshaking() => None,
-                Layer::Session(session) => Some(session.protocol()),
-                Layer::Kernel(_) | Layer::Lost => None,
-            };
-            if let Some(protocol) = protocol {
-                return Ok(Some(Handshake { server_name, protocol }));
+            if let Layer::Session(session) = &tls.borrow().layer
+                && !session.is_handshaking()
+            {
+                return Ok(Some(session.agreed(server_name)));
             }
             match input {
                 Some(Input::Truncated) if first => return Ok(None),
@@ -183,6 +184,7 @@ impl Stream {
                 Layer::Lost => return Err(self.fault(ktls::lost())),
             }
         }
+        self.count_sent(piece.len());
         Ok(self.try_flush()?.then_some(&[]))
     }
 
@@ -193,7 +195,10 @@ impl Stream {
     ) -> Result<&'d [u8], Fault> {
         while !data.is_empty() {
             match kernel.try_send(&self.socket, data).map_err(|cause| self.sending(cause))? {
-                Some(n) => data = &data[n..],
+                Some(n) => {
+                    self.count_sent(n);
+                    data = &data[n..];
+                }
                 None => break,
             }
         }
@@ -203,7 +208,10 @@ impl Stream {
     fn try_write_plain<'d>(&self, mut data: &'d [u8]) -> Result<&'d [u8], Fault> {
         while !data.is_empty() {
             match self.socket.try_send(data).map_err(|error| self.send_fault(error))? {
-                Some(n) => data = &data[n..],
+                Some(n) => {
+                    self.count_sent(n);
+                    data = &data[n..];
+                }
                 None => break,
             }
         }
@@ -220,6 +228,15 @@ impl Stream {
         }
     }
 
+    /// What has come on a stream whose handshake has shown that the client speaks no TLS.
+    pub fn take_plain(&self, into: &mut Buf) {
+        if let Some(tls) = &self.tls {
+            let incoming = &mut tls.borrow_mut().incoming;
+            into.extend(incoming.data());
+            incoming.clear();
+        }
+    }
+
     /// Sends `data` without TLS on a stream whose handshake has shown that the client speaks none.
     pub async fn write_past_tls(&self, data: &[u8]) -> Result<(), Fault> {
         self.write_plain(data).await
@@ -229,6 +246,7 @@ impl Stream {
     pub async fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<(), Fault> {
         let sent = self.socket.try_send_vectored(pieces).map_err(|error| self.send_fault(error))?;
         let mut skip = sent.unwrap_or(0);
+        self.count_sent(skip);
         for piece in pieces {
             let left = piece.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(piece.len());

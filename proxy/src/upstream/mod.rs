@@ -11,12 +11,14 @@ use crate::fault::{Cause, Fault, Side};
 use crate::io::socket::Socket;
 use crate::stage::{Interrupt, Stage, Watch};
 use crate::tls::stream::Stream;
+use crate::tries::Tries;
 
 /// Opens a connection to the first of `addresses` that takes one.
 ///
 /// Errors: what the last one said, or that the time for all of them together is up.
 pub async fn connect(
     addresses: &[UpstreamAddress],
+    tries: &Tries,
     watch: Watch,
     connect_limit: Duration,
     send_limit: Duration,
@@ -26,6 +28,7 @@ pub async fn connect(
         // One that swallows packets must leave time for the others.
         let shares = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         watch.enter(Stage::ConnectUpstream, connect_limit / shares);
+        tries.begin(address);
         let attempt = async {
             match address {
                 UpstreamAddress::Tcp(address) => Socket::connect_tcp(*address).await,
@@ -34,11 +37,16 @@ pub async fn connect(
         };
         match watch.wait(pin!(attempt)).await {
             Ok(Ok(socket)) => {
+                tries.connected();
                 let stream = Stream::new(socket, watch, Side::Upstream, send_limit);
                 return Ok((stream, address.clone()));
             }
-            Ok(Err(error)) => failure = Cause::Io(error),
+            Ok(Err(error)) => {
+                tries.fail(Some(502));
+                failure = Cause::Io(error);
+            }
             Err(Fault { cause: cause @ Cause::Interrupted(Interrupt::Deadline), .. }) => {
+                tries.fail(Some(504));
                 failure = cause;
             }
             Err(fault) => return Err(fault),

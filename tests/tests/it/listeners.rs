@@ -215,7 +215,7 @@ fn a_header_that_is_wrong_or_late_closes_the_connection() {
     sheen
         .expect_log("broken header: its line has a port that is none while reading PROXY protocol");
     sheen.expect_log("broken header: it does not begin with a PROXY protocol header");
-    sheen.expect_log("client timed out while reading PROXY protocol, client: 127.0.0.1");
+    sheen.expect_log("client timed out (110: Connection timed out) while reading PROXY protocol, client: 127.0.0.1");
     sheen.allow_log("broken header");
     sheen.allow_log("while reading PROXY protocol");
     for header in [

@@ -38,8 +38,12 @@ mod rungs;
 mod signals;
 mod upgrade;
 
+mod access_logs;
 mod nginx_conf;
+mod real_ip;
+mod refusals;
 mod site;
+mod variables;
 
 mod file_sending;
 mod files;

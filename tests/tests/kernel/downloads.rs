@@ -155,8 +155,8 @@ fn a_reader_that_stops_meets_the_deadline() {
     let sheen = scene::setup(&app).timeouts("send = \"500ms\"").start();
     let mut client = sheen.client();
     client.send(scene::request(64 << 20));
-    sheen.expect_log("client timed out while sending to client");
-    sheen.log().wait_for("client timed out while sending to client");
+    sheen.expect_log("client timed out (110: Connection timed out) while sending to client");
+    sheen.log().wait_for("client timed out (110: Connection timed out) while sending to client");
     let (_, end) = client.rest();
     assert_ne!(end, End::Clean, "a cut answer must not look whole");
 }

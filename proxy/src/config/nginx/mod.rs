@@ -19,6 +19,7 @@ mod lex;
 pub mod location;
 pub mod lower;
 mod rules;
+mod syslog;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -166,6 +166,8 @@ pub enum Family {
     Headers,
     /// `access_log`, `log_format`.
     Log,
+    /// `set_real_ip_from`, `real_ip_*`.
+    RealIp,
 }
 
 impl Family {
@@ -180,6 +182,7 @@ impl Family {
             Self::Ssl => "ssl",
             Self::Headers => "headers",
             Self::Log => "log",
+            Self::RealIp => "realip",
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Servers and their locations: what is in force in each, and the scripts of their rewrites.
 
 use super::super::tree::{Directive, find};
+use super::super::values;
 use super::scope::Scope;
 use super::servers::{Server, Servers};
 use super::{Lower, words};
-use crate::limits::Limits;
+use crate::limits::{Limits, REQUEST_BODY_KEPT_BYTES_MAX};
 use crate::route::error_page::ErrorPages;
 use crate::route::fields::Fields;
 use crate::route::http::{Content, Host, Location, OwnRedirects};
@@ -64,6 +65,8 @@ impl<'t> Lower<'t> {
             name: first_name(server),
             merge_slashes: server.scope.flag("merge_slashes", true),
             underscores_in_headers: server.scope.flag("underscores_in_headers", false),
+            real_ip: self.real_ip(&server.scope),
+            error_logs: self.error_logs(&server.scope),
             server: phases::Server {
                 locations: reading.builder.finish(),
                 settings: reading.settings.into(),
@@ -144,6 +147,8 @@ impl<'t> Lower<'t> {
         let Some(around) = self.check(line, matched) else { return };
         let Some(number) = self.add(reading, level.number, around.clone(), line) else { return };
         let block = line.block();
+        self.refuse_real_ip(block);
+        self.note_error_log(block);
         let scope = level.scope.within(block);
         let content = Content::Files;
         let root = level.root;
@@ -213,6 +218,7 @@ impl<'t> Lower<'t> {
                 with_server_name: scope.flag("server_name_in_redirect", false),
             },
             logs: self.access_logs(scope),
+            body_kept_bytes: body_kept_bytes(scope),
         }
     }
 }
@@ -222,3 +228,13 @@ fn first_name(server: &Server<'_>) -> Box<[u8]> {
     let name = server.names().next().unwrap_or_default();
     name.strip_prefix(b".").unwrap_or(name).to_ascii_lowercase().into()
 }
+
+/// What of a request's body is at hand for variables.
+fn body_kept_bytes(scope: &Scope<'_>) -> usize {
+    let size = scope.line("client_body_buffer_size").and_then(|line| values::size(line.arg(0)));
+    let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(BODY_BUFFER_BYTES);
+    size.min(REQUEST_BODY_KEPT_BYTES_MAX)
+}
+
+/// nginx's `client_body_buffer_size` on 64-bit machines.
+const BODY_BUFFER_BYTES: usize = 16 << 10;

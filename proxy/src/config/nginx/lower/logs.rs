@@ -1,10 +1,11 @@
 //! `access_log`, `log_format` and `error_log`.
 
+use super::super::syslog::syslog;
 use super::super::tree::{Directive, Tree, all};
 use super::scope::Scope;
 use super::timeouts::everywhere;
 use super::{Lower, words};
-use crate::config::{AccessFormat, Level, LogConfig, LogTarget};
+use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, LogTarget, Syslog};
 use crate::route::http::AccessLog;
 use crate::route::log_format::LogFormat;
 use crate::route::template::Template;
@@ -85,31 +86,54 @@ impl<'t> Lower<'t> {
         }
     }
 
+    /// Where a server's errors go, if not where those of the process go.
+    pub(super) fn error_logs(&mut self, server: &Scope<'t>) -> Option<Box<[ErrorLog]>> {
+        let lines = server.lines(&["error_log"]);
+        let log = |line: &&'t Directive| {
+            let target = self.target(line)?;
+            Some(ErrorLog { file: self.log_file(target), level: level(line) })
+        };
+        (!lines.is_empty()).then(|| lines.iter().filter_map(log).collect())
+    }
+
+    /// A request's errors go to its server's logs, also where a location has its own.
+    pub(super) fn note_error_log(&mut self, location: &'t [Directive]) {
+        for line in all(location, "error_log") {
+            self.note(line, "errors go to the log of the server, not of the location");
+        }
+    }
+
+    /// That of the process.
     fn error_log(&mut self, tree: &'t Tree, http: &'t [Directive]) -> (LogTarget, Level) {
         let mut lines: Vec<&Directive> = all(&tree.main, "error_log").collect();
-        lines.extend(everywhere(http, "error_log"));
         for line in lines.iter().skip(1) {
-            if line.arg(0) != lines[0].arg(0) {
-                let main = lines[0].text(0);
-                let what =
-                    format!("there is one error log for all servers: errors go to \"{main}\"");
-                self.note(line, what);
-            }
+            let main = lines[0].text(0);
+            self.note(line, format!("errors of the process go to \"{main}\" alone"));
         }
+        lines.extend(all(http, "error_log"));
+        lines.extend(everywhere(http, "error_log"));
         let Some(line) = lines.first() else {
             let named = self.options.error_log.as_deref().and_then(|name| self.named(name));
             return (named.unwrap_or(LogTarget::Stderr), Level::Error);
         };
-        let level = Level::ALL.into_iter().find(|level| level.word().as_bytes() == line.arg(1));
+        // A log that nobody keeps is still opened: it has to be somewhere.
         let target = self.target(line).unwrap_or_else(|| LogTarget::File("/dev/null".into()));
-        (target, level.unwrap_or(Level::Error))
+        (target, level(line))
     }
 
     /// `None` for a log that nobody keeps.
     fn target(&mut self, line: &Directive) -> Option<LogTarget> {
         let name = line.text(0);
-        if name.starts_with("syslog:") || name.starts_with("memory:") || name.contains('$') {
-            self.problem(line, format!("a log in \"{name}\" is not supported yet"));
+        if let Some(text) = name.strip_prefix("syslog:") {
+            let syslog = self.check(line, syslog(text))?;
+            return Some(LogTarget::Syslog(Syslog { by_level: line.is("error_log"), ..syslog }));
+        }
+        if name.starts_with("memory:") || name.contains('$') {
+            let what = match name.contains('$') {
+                true => "requests could open any number of files: name one",
+                false => "there is no debugger to read it with",
+            };
+            self.problem(line, format!("a log in \"{name}\" is not supported: {what}"));
             return None;
         }
         self.named(&name)
@@ -124,4 +148,10 @@ impl<'t> Lower<'t> {
             name => Some(LogTarget::File(self.options.prefix.join(name))),
         }
     }
+}
+
+/// The level of an `error_log`.
+fn level(line: &Directive) -> Level {
+    let level = Level::ALL.into_iter().find(|level| level.word().as_bytes() == line.arg(1));
+    level.unwrap_or(Level::Error)
 }

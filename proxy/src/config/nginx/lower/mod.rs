@@ -10,6 +10,7 @@ mod locations;
 mod logs;
 mod pending;
 mod proxy;
+mod real_ip;
 mod scope;
 mod servers;
 mod timeouts;
@@ -109,7 +110,12 @@ impl<'t> Lower<'t> {
             }
         };
         let upstreams = std::mem::take(&mut self.upstreams);
-        let http = Http { variables, names, hosts: hosts.into(), upstreams };
+        for (name, why) in &variables.unset {
+            let what = format!("\"${}\" has no value here: {why}", name.escape_ascii());
+            self.notes.push(said(None, what, None));
+        }
+        let hostname = rustix::system::uname().nodename().to_bytes().to_ascii_lowercase().into();
+        let http = Http { variables, names, hosts: hosts.into(), hostname, upstreams };
         Some(Config {
             workers: self.workers(tree),
             runtime: crate::config::Runtime::Auto,

@@ -1,10 +1,10 @@
 //! The modules that keep people out or slow them down: never dropped in silence.
 
 use super::Takes::{Anything, Between, Flag, Many, Once, Word};
-use super::Treatment::{NoEffect, Refused, RefusedUnless};
+use super::Treatment::{Does, NoEffect, Refused, RefusedUnless};
 use super::{
-    EVERYWHERE, HTTP, LEVELS, LIMIT_EXCEPT, LOCATION, ONE, ONE_TO_THREE, Row, SERVER, THREE, TWO,
-    Treatment, row,
+    EVERYWHERE, Family, HTTP, LEVELS, LIMIT_EXCEPT, LOCATION, ONE, ONE_TO_THREE, Row, SERVER,
+    THREE, TWO, Treatment, row,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -49,19 +49,9 @@ pub(super) const ROWS: &[Row] = &[
     row("limit_req_status", LEVELS, Between(400, 599), ZONE),
     row("limit_req_zone", HTTP, Many(THREE), ZONE),
     row("limit_zone", HTTP, Anything, Refused(RATE)),
-    row(
-        "real_ip_header",
-        LEVELS,
-        Once(ONE),
-        NoEffect("it means something with set_real_ip_from alone"),
-    ),
-    row(
-        "real_ip_recursive",
-        LEVELS,
-        Flag,
-        NoEffect("it means something with set_real_ip_from alone"),
-    ),
-    row("set_real_ip_from", LEVELS, Many(ONE), Refused(REAL)),
+    row("real_ip_header", LEVELS, Once(ONE), REAL_IP),
+    row("real_ip_recursive", LEVELS, Flag, REAL_IP),
+    row("set_real_ip_from", LEVELS, Many(ONE), REAL_IP),
     row("secure_link", LEVELS, Once(ONE), Refused(LINKS)),
     row("secure_link_md5", LEVELS, Once(ONE), Refused(LINKS)),
     row("secure_link_secret", LEVELS, Once(ONE), Refused(LINKS)),
@@ -76,8 +66,7 @@ const PASSWORDS: &str =
     "asking for passwords is not supported yet: this would have kept others out";
 const ASK: &str = "asking another server is not supported yet: this would have kept others out";
 const RATE: &str = "limiting requests is not supported yet: this would have slowed attackers down";
-const REAL: &str = "taking the client's address from a proxy in front is not supported yet: logs and limits \
-     would be of the proxy";
 const LINKS: &str = "checking links is not supported: this would have kept others out";
 const FIREWALL: &str = "sheen has no such filter: this would have kept attacks out";
+const REAL_IP: Treatment = Does(Family::RealIp);
 const ZONE: Treatment = NoEffect("it means something with limit_req and limit_conn alone");

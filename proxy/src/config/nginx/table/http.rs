@@ -60,7 +60,12 @@ pub(super) const ROWS: &[Row] = &[
         Flag,
         NoEffect("bodies of unknown length go out in chunks"),
     ),
-    row("client_body_buffer_size", LEVELS, Size, BUFFERS),
+    row(
+        "client_body_buffer_size",
+        LEVELS,
+        Size,
+        NoEffect("bodies are passed on as they come; it bounds what $request_body shows"),
+    ),
     row(
         "client_body_in_file_only",
         LEVELS,

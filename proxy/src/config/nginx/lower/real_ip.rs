@@ -1,0 +1,69 @@
+//! `set_real_ip_from`, `real_ip_header`, `real_ip_recursive`: proxies in front of a server.
+
+use ipnet::IpNet;
+
+use super::super::tree::Directive;
+use super::Lower;
+use super::scope::Scope;
+use crate::config::address::resolve_by_system;
+use crate::route::real_ip::{RealIp, Source};
+
+impl<'t> Lower<'t> {
+    /// What is in force in a server; `None` where no proxy is trusted.
+    pub(super) fn real_ip(&mut self, scope: &Scope<'t>) -> Option<RealIp> {
+        let lines = scope.lines(&["set_real_ip_from"]);
+        let mut real_ip = RealIp {
+            source: scope
+                .line("real_ip_header")
+                .map_or(Source::default(), |line| Source::parse(&line.text(0))),
+            recursive: scope.flag("real_ip_recursive", false),
+            ..RealIp::default()
+        };
+        for line in &lines {
+            self.real_ip_from(line, &mut real_ip);
+        }
+        (!lines.is_empty()).then_some(real_ip)
+    }
+
+    fn real_ip_from(&mut self, line: &Directive, real_ip: &mut RealIp) {
+        let word = line.text(0);
+        if word == "unix:" {
+            real_ip.from_unix = true;
+        } else if let Ok(net) = word.parse::<IpNet>() {
+            if net.addr() != net.network() && !self.is_noted(line) {
+                self.note(line, format!("low address bits of {word} are meaningless"));
+            }
+            real_ip.from.push(net);
+        } else if let Ok(ip) = word.parse() {
+            real_ip.from.push(IpNet::from(std::net::IpAddr::to_canonical(&ip)));
+        } else {
+            match resolve_by_system(&word, 0) {
+                Ok(found) => real_ip.from.extend(found.iter().map(|at| IpNet::from(at.ip()))),
+                Err(_) => {
+                    let what = format!("host not found in set_real_ip_from \"{word}\"");
+                    self.problem(line, what);
+                }
+            }
+        }
+    }
+
+    /// A line of `http` is read for every server.
+    fn is_noted(&self, line: &Directive) -> bool {
+        let place = &line.place;
+        let mut notes = self.notes.iter();
+        notes.any(|note| note.line == place.line && note.file == *place.file)
+    }
+
+    /// In a location they would come too late for what a server's `rewrite` and `if` read.
+    pub(super) fn refuse_real_ip(&mut self, block: &[Directive]) {
+        for line in block.iter().filter(|line| NAMES.iter().any(|name| line.is(name))) {
+            let what = format!(
+                "\"{}\" in a location is not supported: write it in the server",
+                line.name()
+            );
+            self.problem(line, what);
+        }
+    }
+}
+
+const NAMES: &[&str] = &["set_real_ip_from", "real_ip_header", "real_ip_recursive"];

@@ -1,0 +1,126 @@
+//! What one request has asked of the addresses of its upstream: for `$upstream_addr`,
+//! `$upstream_status`, `$upstream_response_time` and their kin, and for the error log.
+
+use std::cell::{Ref, RefCell};
+use std::time::Instant;
+
+use crate::config::UpstreamAddress;
+use crate::limits::TRIES_MAX;
+
+/// The attempts of one request, in their order.
+#[derive(Debug, Default)]
+pub struct Tries(RefCell<Vec<Attempt>>);
+
+/// One attempt. Times are in milliseconds since it began; what did not come to pass is `None`.
+#[derive(Debug)]
+pub struct Attempt {
+    pub address: UpstreamAddress,
+    begun: Instant,
+    pub connect_ms: Option<u64>,
+    pub header_ms: Option<u64>,
+    pub response_ms: Option<u64>,
+    pub status: Option<u16>,
+    /// Heads and bodies with their framing.
+    pub received: u64,
+    pub sent: u64,
+    /// Bytes of the answer's body, with its framing, as nginx counts them.
+    pub body: u64,
+}
+
+impl Tries {
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    /// Gives back what an idle or long-lived connection does not need.
+    pub fn shrink(&self) {
+        self.0.borrow_mut().shrink_to_fit();
+    }
+
+    /// A connection is about to be made, or taken from the pool.
+    pub fn begin(&self, address: &UpstreamAddress) {
+        let mut tries = self.0.borrow_mut();
+        if tries.len() < TRIES_MAX {
+            tries.push(Attempt {
+                address: address.clone(),
+                begun: Instant::now(),
+                connect_ms: None,
+                header_ms: None,
+                response_ms: None,
+                status: None,
+                received: 0,
+                sent: 0,
+                body: 0,
+            });
+        }
+    }
+
+    pub fn connected(&self) {
+        self.last(|attempt| attempt.connect_ms = Some(attempt.elapsed_ms()));
+    }
+
+    /// A head of so many bytes has come; `status` of the one that is passed on.
+    pub fn head(&self, bytes: usize, status: Option<u16>) {
+        self.last(|attempt| {
+            attempt.received += bytes as u64;
+            if status.is_some() {
+                attempt.status = status;
+                attempt.header_ms = Some(attempt.elapsed_ms());
+            }
+        });
+    }
+
+    /// So much of the answer's body has come.
+    pub fn body(&self, bytes: u64) {
+        self.last(|attempt| {
+            attempt.received += bytes;
+            attempt.body = bytes;
+        });
+    }
+
+    /// The attempt is over, and so many bytes went to the app.
+    pub fn end(&self, sent: u64) {
+        self.last(|attempt| {
+            attempt.sent = sent;
+            attempt.response_ms = Some(attempt.elapsed_ms());
+        });
+    }
+
+    /// The attempt came to nothing; the status that says why, if it was not the client's doing.
+    pub fn fail(&self, status: Option<u16>) {
+        self.last(|attempt| {
+            attempt.status = attempt.status.or(status);
+            attempt.response_ms = attempt.response_ms.or(Some(attempt.elapsed_ms()));
+        });
+    }
+
+    /// What a tunnel moved, at its end.
+    pub fn tunnelled(&self, up: u64, down: u64) {
+        self.last(|attempt| {
+            attempt.received += down;
+            attempt.sent += up;
+            attempt.response_ms = Some(attempt.elapsed_ms());
+        });
+    }
+
+    pub fn all(&self) -> Ref<'_, [Attempt]> {
+        Ref::map(self.0.borrow(), Vec::as_slice)
+    }
+
+    /// Where the last one went.
+    pub fn address(&self) -> Option<Ref<'_, UpstreamAddress>> {
+        Ref::filter_map(self.0.borrow(), |tries| Some(&tries.last()?.address)).ok()
+    }
+
+    fn last(&self, change: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.0.borrow_mut().last_mut() {
+            change(attempt);
+        }
+    }
+}
+
+impl Attempt {
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
