@@ -116,7 +116,7 @@ impl Server {
     /// Everything but the pid file. Until privileges are given up there is one thread alone.
     fn start(config: Config, legacy: Legacy) -> Result<Self, StartError> {
         let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-        prepare::raise_file_limit();
+        prepare::set_file_limit(&config, &mut warnings);
         let (rung, offload) = prepare::kernel(&config, &mut notes)?;
         let emerg = |problems: Vec<certstore::Problem>| StartError(texts(&problems));
         let sources =
@@ -452,10 +452,11 @@ impl Server {
         notes.extend(warnings.iter().map(|warning| (Level::Warn, warning.to_string())));
         let fixed = |c: &Config| {
             let process = &c.process;
-            (c.workers, c.runtime, process.daemon, process.user.clone())
+            (c.workers, c.runtime, process.daemon, process.user.clone(), process.files)
         };
         if fixed(&config) != fixed(&self.config) {
-            let words = "workers, runtime, daemon and user change at the next start";
+            let words =
+                "workers, runtime, daemon, user and worker_rlimit_nofile change at the next start";
             notes.push((Level::Warn, words.to_owned()));
         }
         let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);

@@ -24,7 +24,13 @@ impl Running {
     /// Runs `http`, the inside of an http block in which `HTTP_PORT` and `HTTPS` stand for ports and
     /// `ROOT` for its folder, where `site.crt` and `site.key` are for `names`.
     pub fn start(http: &str, names: &[&str]) -> Self {
+        Self::start_with(http, names, |_| {})
+    }
+
+    /// The same after `prepare` has put into the folder what it likes.
+    pub fn start_with(http: &str, names: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let dir = TempDir::new().unwrap();
+        prepare(dir.path());
         pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
         let (plain, secure) = (free_port(), free_port());
         let path = write(dir.path(), http, plain, secure);

@@ -1,7 +1,7 @@
 //! The last words of a connection: a proper close, or an error page and the log.
 
 use super::Connection;
-use crate::fault::{Cause, Closed, Fault};
+use crate::fault::{Cause, Closed, Fault, Side};
 use crate::limits::LINGER;
 use crate::record::{log_access, log_fault};
 use crate::respond;
@@ -11,6 +11,9 @@ impl Connection {
     /// An ordinary end: what we still have to say is said, and what the client still sends is not
     /// answered with a reset.
     pub(super) async fn close(self, closed: Closed) {
+        if self.front.resets && self.record.status.get() == CLOSED_UNANSWERED {
+            return self.client.reset_on_close();
+        }
         self.client.watch.enter(Stage::Linger, LINGER);
         if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
             self.client.linger().await;
@@ -30,6 +33,13 @@ impl Connection {
         let answering = self.record.answering.get();
         if !answering {
             self.record.status.set(fault.log_status());
+        }
+        let timed_out = matches!(fault.cause, Cause::Interrupted(Interrupt::Deadline));
+        if self.front.resets && timed_out && fault.side == Side::Client {
+            if self.record.has_request() {
+                log_access(&worker, &self.identity, &self.record);
+            }
+            return self.client.reset_on_close();
         }
         let status = fault.status().filter(|_| !answering);
         if let Some(status) = status {
@@ -72,6 +82,7 @@ impl Connection {
         };
         let answer = respond::Answer {
             status,
+            server: respond::SERVER,
             fields,
             hsts: self.hsts(self.snapshot.routes.index(server_name.unwrap_or_default())),
             keep_alive: false,
@@ -80,3 +91,6 @@ impl Connection {
         respond::write(out, &answer)
     }
 }
+
+/// nginx's status for `return 444`: closed without an answer.
+const CLOSED_UNANSWERED: u16 = 444;

@@ -2,8 +2,8 @@
 //! app may lead to another decision.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Connection, Next};
 use crate::fault::{Cause, Fault, Side};
@@ -19,10 +19,12 @@ impl Connection {
         http: Arc<Http>,
         head_len: usize,
     ) -> Result<Next, Fault> {
-        let Begun { terms, mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
+        let Begun { mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
         // What of the input is the request's head, or the app's in its place.
         let mut front = head_len;
         loop {
+            let terms = ongoing.terms();
+            self.enter_location(&ongoing);
             deed = match deed {
                 Deed::Reply { status, bytes, body } => {
                     self.record.sent.set(body);
@@ -94,18 +96,14 @@ impl Connection {
     }
 
     fn begin_http(&mut self, http: &Arc<Http>, head_len: usize) -> Result<Begun, Fault> {
-        let nowhere = || SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let local = *self
-            .identity
-            .local
-            .get_or_init(|| self.client.local_address().unwrap_or_else(nowhere));
         let arrived = Arrived {
             http,
-            limits: &self.snapshot.limits,
+            limits: &http.hosts[self.front.host].limits,
             identity: &self.identity,
             tls: self.client.is_tls(),
-            local,
+            local: self.local(),
             requests: self.served,
+            age: Duration::from_millis(self.worker.registry.now_ms() - self.since_ms),
             draining: self.worker.is_draining(),
             state: self.worker.states.borrow_mut().pop().unwrap_or_default(),
         };

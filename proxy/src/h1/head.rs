@@ -237,6 +237,6 @@ fn request_refusal(error: httparse::Error) -> Refusal {
     })
 }
 
-const TOO_MANY_FIELDS: Refusal = Refusal { status: 431, words: "too many header fields" };
+pub const TOO_MANY_FIELDS: Refusal = Refusal { status: 431, words: "too many header fields" };
 /// Longer than any registered method.
 const METHOD_BYTES_MAX: usize = 32;

@@ -1,9 +1,14 @@
 //! The app's answer as the client gets it: hidden fields, redirects and cookies rewritten,
 //! `add_header`.
 
+use httparse::Header;
+
 use super::ongoing::{Ongoing, Seen};
+use crate::files::date;
 use crate::h1::head::AnswerHead;
+use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing};
+use crate::log;
 use crate::respond;
 use crate::route::http::Content;
 
@@ -14,6 +19,28 @@ impl Ongoing {
         status >= 300
             && proxy.intercepts
             && self.http.hosts[self.host].server.settings[self.location].error_pages.has(status)
+    }
+
+    /// True when trailers of ours follow the body of an answer of that status.
+    pub fn adds_trailers(&self, status: u16) -> bool {
+        self.in_force().added.trailers.adds_any(status)
+    }
+
+    /// True when the app's trailers go to the client.
+    pub fn passes_trailers(&self) -> bool {
+        matches!(&self.in_force().content, Content::Proxy(proxy) if proxy.passes_trailers)
+    }
+
+    /// Writes the last chunk of an answer of that status, and the trailers.
+    pub fn write_trailers(&mut self, status: u16, address: &str, out: &mut Vec<u8>) {
+        let at = self.location;
+        let (upstream_addr, upstream_status) = (address.as_bytes(), Some(status));
+        let seen = Seen { status, upstream_addr, upstream_status, ..Seen::default() };
+        out.extend_from_slice(b"0\r\n");
+        self.with(&seen, |mut context, host, _| {
+            host.locations[at].added.trailers.append(Some(status), &mut context, out);
+        });
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Writes the head of the answer of the upstream at `address`.
@@ -34,18 +61,28 @@ impl Ongoing {
             upstream_addr: address.as_bytes(),
             upstream_status: Some(head.status),
             fields: head.fields.list(),
+            offset_s: log::local_offset_s(),
             ..Seen::default()
         };
         self.with(&seen, |mut context, host, _| {
             let location = &host.locations[at];
             let Content::Proxy(proxy) = &location.content else { return };
+            let last_modified = || {
+                let field = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("last-modified");
+                head.fields.list().iter().find(field).and_then(|field| date::parse(field.value))
+            };
+            let added = &location.added;
+            let modified = added.expires.as_ref().and_then(|_| last_modified());
+            let fresh = added.freshness(status, modified, &mut context);
             if proxy.hides(b"server") {
-                out.extend_from_slice(b"Server: sheen\r\n");
+                respond::server(location.server, out);
             }
             for (name, header) in head.fields.iter() {
                 let field = header.name.as_bytes();
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
                     || proxy.hides(field)
+                    || (name == Name::Trailer && !proxy.passes_trailers)
+                    || added.replaces(field, fresh.as_ref(), status)
                 {
                     continue;
                 }
@@ -71,7 +108,10 @@ impl Ongoing {
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            location.added.append(Some(status), &mut context, out);
+            added.append_with(fresh.as_ref(), Some(status), &mut context, out);
+            if outgoing.keep_alive {
+                location.keeping.announce(out);
+            }
         });
         rewrite::end_answer(out, outgoing);
     }

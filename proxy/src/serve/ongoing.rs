@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httparse::Header;
 
@@ -18,7 +18,7 @@ use crate::record::Identity;
 use crate::route::builtin::Builtin;
 use crate::route::evaluate::Context;
 use crate::route::facts::{self, Facts, Now, Process, Tls, Try};
-use crate::route::http::{Host, Http};
+use crate::route::http::{Content, Host, Http, Location, RequestFields};
 use crate::route::state::State;
 
 /// One request.
@@ -44,6 +44,10 @@ pub struct Ongoing {
     pub(super) tls: bool,
     /// Requests of this connection so far.
     pub(super) requests: u64,
+    /// Of the connection, when the request came.
+    pub(super) age: Duration,
+    /// Some of its fields are not taken: see [`RequestFields`].
+    pub(super) leaves_out: bool,
     pub(super) begun_ms: u64,
     pub(super) request_id: [u8; 16],
     /// `$proxy_host` and `$proxy_port`.
@@ -82,9 +86,14 @@ impl Ongoing {
         let mut head = httparse::Request::new(&mut []);
         // It was parsed before; whatever is left out here is empty.
         let _ = head.parse_with_uninit_headers(&self.head, &mut table);
-        let parsed = Parsed { method: head.method.unwrap_or_default(), fields: head.headers };
-        let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let host = &self.http.hosts[self.host];
+        let mut fields = head.headers;
+        if self.leaves_out {
+            let taken = keep_taken(fields, host.request_fields);
+            fields = &mut fields[..taken];
+        }
+        let parsed = Parsed { method: head.method.unwrap_or_default(), fields };
+        let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let local = self.local_text();
         let binary = self.http.variables.uses(Builtin::BinaryRemoteAddr);
         let upstream =
@@ -149,8 +158,28 @@ impl Ongoing {
         self.local.ip().to_canonical().to_string()
     }
 
+    /// The location that serves it is known: whether another request may follow is decided there.
+    pub(super) fn settle(&mut self, location: usize) {
+        self.location = location;
+        let Location { keeping, limits, .. } = self.in_force();
+        let ends = self.requests >= keeping.requests
+            || self.age > keeping.time
+            || limits.timeouts.keep_alive.is_zero();
+        self.terms.keep_alive &= !ends;
+    }
+
+    /// What it asks of its connection.
+    pub fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// False where the app's answer is awaited though the client has gone.
+    pub fn heeds_client(&self) -> bool {
+        !matches!(&self.in_force().content, Content::Proxy(proxy) if proxy.ignores_abort)
+    }
+
     /// What its location has in force.
-    pub(super) fn in_force(&self) -> &crate::route::http::Location {
+    pub fn in_force(&self) -> &Location {
         &self.http.hosts[self.host].locations[self.location]
     }
 
@@ -164,6 +193,18 @@ impl Ongoing {
     pub fn into_state(self: Box<Self>) -> Box<State> {
         self.state
     }
+}
+
+/// Moves the fields that are taken to the front; how many they are.
+fn keep_taken(fields: &mut [Header<'_>], takes: RequestFields) -> usize {
+    let mut kept = 0;
+    for at in 0..fields.len() {
+        if takes.takes(fields[at].name.as_bytes()) {
+            fields[kept] = fields[at];
+            kept += 1;
+        }
+    }
+    kept
 }
 
 impl Identity {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::ongoing::{Ongoing, Seen};
 use super::plan::Deed;
+use crate::log;
 use crate::respond;
 use crate::route::evaluate::Context;
 use crate::route::http::{Host, OwnRedirects};
@@ -83,16 +84,24 @@ impl Reply {
     /// Head and body, with what the location adds.
     pub(super) fn finish(self, ongoing: &mut Ongoing) -> Deed {
         let mut fields = self.location;
-        let seen = Seen { status: self.status, ..Seen::default() };
+        let offset_s = log::local_offset_s();
+        let seen = Seen { status: self.status, offset_s, ..Seen::default() };
         let at = ongoing.location;
         ongoing.with(&seen, |mut context, host, _| {
-            host.locations[at].added.append(Some(self.status), &mut context, &mut fields);
+            let location = &host.locations[at];
+            location.added.append(Some(self.status), &mut context, &mut fields);
         });
+        let keep_alive = ongoing.terms.keep_alive && !ongoing.terms.has_body;
+        let location = ongoing.in_force();
+        if keep_alive {
+            location.keeping.announce(&mut fields);
+        }
         let answer = respond::Answer {
             status: self.status,
+            server: location.server,
             fields: &fields,
             hsts: b"",
-            keep_alive: ongoing.terms.keep_alive && !ongoing.terms.has_body,
+            keep_alive,
             to_head: ongoing.terms.to_head,
         };
         let mut bytes = Vec::new();

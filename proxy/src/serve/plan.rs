@@ -1,8 +1,9 @@
 //! From a request's head, or from an error on its way, to what is to be done.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ongoing::{self, Ongoing, Seen};
 use super::{own, request};
@@ -19,7 +20,7 @@ use crate::plan::{Forward, Terms, wants_keep_alive};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
-use crate::route::http::{Content, Host, Http};
+use crate::route::http::{Content, Host, Http, RequestBody};
 use crate::route::names;
 use crate::route::phases::{Decision, Probe, Run};
 use crate::route::state::State;
@@ -49,6 +50,8 @@ pub struct Arrived<'a> {
     pub tls: bool,
     pub local: SocketAddr,
     pub requests: u64,
+    /// Of the connection.
+    pub age: Duration,
     pub draining: bool,
     pub state: Box<State>,
 }
@@ -56,7 +59,6 @@ pub struct Arrived<'a> {
 /// A request that has been understood.
 #[derive(Debug)]
 pub struct Begun {
-    pub terms: Terms,
     pub ongoing: Box<Ongoing>,
     pub deed: Deed,
 }
@@ -97,14 +99,19 @@ pub fn begin(
     if let Some(host) = names::Host::parse(target.authority.as_bytes()) {
         host.append_lowercase(&mut name);
     }
-    let host = host_of(&mut arrived, &name);
+    let host = arrived.http.server_of(arrived.local, &name, &mut arrived.state);
+    let takes = arrived.http.hosts[host].request_fields;
+    if head.fields.list().len() > takes.max {
+        return Err(head::TOO_MANY_FIELDS);
+    }
     let mut ongoing = Box::new(ongoing(&head, &target, arrived, raw, name, host, terms));
     (ongoing.length, ongoing.upgrade) = (length, upgrade);
+    ongoing.leaves_out = head.fields.list().iter().any(|field| !takes.takes(field.name.as_bytes()));
     let merge_slashes = ongoing.http.hosts[host].merge_slashes;
     let decided = decide(&mut ongoing, scratch, |run| run.begin(merge_slashes).ok());
     let deed = decided.ok_or(Refusal::bad_request("request target is malformed"))?;
     let deed = forwarded(deed, input, head_len, &mut ongoing, expects_continue, scratch)?;
-    Ok(Begun { terms, ongoing, deed })
+    Ok(Begun { ongoing, deed })
 }
 
 /// What is done about an error of the upstream: an error page, if the location has one that is
@@ -175,14 +182,14 @@ fn decide(
                 decision = run.fail(413, location);
                 continue;
             }
-            let asked = request::Asked { host, proxy, parsed, length, upgrade, http: &http };
+            let asked = request::Asked { proxy, parsed, length, upgrade, http: &http };
             match asked.write(&mut run.context, scratch, &mut proxied) {
                 Ok((upstream, upgrade)) => return Some(Choice::Proxy { upstream, upgrade }),
                 Err(status) => decision = run.fail(status, location),
             }
         }
     });
-    ongoing.location = place;
+    ongoing.settle(place);
     (ongoing.proxy_host, ongoing.proxy_port) = proxied;
     choice
 }
@@ -213,13 +220,27 @@ fn forwarded(
         Choice::Close { status } => return Ok(Deed::Close { status }),
         Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
     };
-    let limits = ongoing.in_force().limits.clone();
+    let location = ongoing.in_force();
+    let limits = location.limits.clone();
     let body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
-    input.replace_front(head_len, scratch);
+    let own = match &location.content {
+        Content::Proxy(proxy) => match proxy.body {
+            RequestBody::Set(_) => true,
+            RequestBody::Dropped => ongoing.length != Length::None,
+            RequestBody::Passed => false,
+        },
+        Content::Files => false,
+    };
+    if own {
+        input.consume(head_len);
+    } else {
+        input.replace_front(head_len, scratch);
+    }
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
         upstream,
-        head: scratch.len(),
+        head: if own { 0 } else { scratch.len() },
+        instead: own.then(|| scratch.to_vec()),
         body,
         upgrade,
         repeatable: ongoing.length == Length::None
@@ -228,18 +249,6 @@ fn forwarded(
         limits: Some(limits),
         ongoing: None,
     }))
-}
-
-/// The server that answers for a name on the address the request came to.
-fn host_of(arrived: &mut Arrived<'_>, name: &[u8]) -> usize {
-    let http = arrived.http;
-    let local = SocketAddr::new(arrived.local.ip().to_canonical(), arrived.local.port());
-    let any: IpAddr = match local {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let names = http.names.get(&local).or_else(|| http.names.get(&(any, local.port()).into()));
-    names.map_or(0, |names| names.find(name, &mut arrived.state, &http.variables))
 }
 
 fn ongoing(
@@ -271,6 +280,8 @@ fn ongoing(
         local: arrived.local,
         tls: arrived.tls,
         requests: arrived.requests,
+        age: arrived.age,
+        leaves_out: false,
         begun_ms: ongoing::now_ms(),
         proxy_host: Vec::new(),
         proxy_port: Vec::new(),

@@ -38,7 +38,10 @@ mod rungs;
 mod signals;
 mod upgrade;
 
+mod nginx_answers;
 mod nginx_conf;
+mod nginx_connections;
+mod nginx_tls;
 
 mod engine;
 mod engine_fields;
