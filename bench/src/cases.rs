@@ -46,9 +46,11 @@ pub(crate) enum Shape {
     Reload,
     /// One worker and two.
     Scaling,
+    /// nginx.conf with many rules and with none.
+    Rules,
 }
 
-pub(crate) const CASES: [Case; 22] = [
+pub(crate) const CASES: [Case; 23] = [
     case("redirect", "redirect on plain HTTP, 64 connections", "request", Shape::Redirect),
     case("get-5b", "GET 5 B, 64 connections", "request", get_of(5, 64)),
     case("get-1k", "GET 1 KB, 64 connections", "request", get_of(1000, 64)),
@@ -71,6 +73,7 @@ pub(crate) const CASES: [Case; 22] = [
     case("swap", "certificate swap under 500 sessions", "session-second", Shape::Swap),
     case("reload", "reload under 500 sessions", "session-second", Shape::Reload),
     case("scaling", "GET 1 KB, one worker and two", "request", Shape::Scaling),
+    case("rules", "GET 1 KB, nginx.conf of 50 locations", "request", Shape::Rules),
 ];
 
 const fn case(word: &'static str, title: &'static str, unit: &'static str, kind: Shape) -> Case {
@@ -102,6 +105,7 @@ impl Case {
                 kind != Kind::Floor
             }
             Shape::Swap | Shape::Reload => changes::can_reload(kind),
+            Shape::Rules => matches!(kind, Kind::Sheen | Kind::Nginx),
             _ => true,
         }
     }
@@ -153,7 +157,7 @@ impl Case {
             Shape::Upload => (1, Work::Upload { bytes: BULK_BYTES }),
             Shape::Handshake { .. } => (HANDSHAKES_AT_ONCE, get_bytes(5, true)),
             Shape::EchoUnderHandshakes => (64, Work::Echo { bytes: 64 }),
-            Shape::Scaling => (64, get_bytes(1000, false)),
+            Shape::Scaling | Shape::Rules => (64, get_bytes(1000, false)),
             Shape::Echo { connections } => (connections, Work::Echo { bytes: 64 }),
             Shape::Idle => (idle, Work::Idle),
             Shape::Mix | Shape::Swap | Shape::Reload => {

@@ -14,7 +14,7 @@ use crate::measure::{Measured, Metrics, measure};
 use crate::peers::{self, Found, Kind, Peer, Setting};
 use crate::process::Running;
 use crate::spread::Results;
-use crate::{pki, report, scaling};
+use crate::{pki, report, rules, scaling};
 
 /// Compare sheen with nginx, haproxy, caddy, h2o and hitch on this machine
 #[derive(Debug, clap::Args)]
@@ -219,6 +219,9 @@ fn one_round(
 ) -> Result<Measured, String> {
     if case.kind == Shape::Scaling {
         return scaling::measure(peer, setting, time);
+    }
+    if case.kind == Shape::Rules {
+        return rules::measure(case, peer, setting, time);
     }
     let manner = case.manner(setting);
     // With two builds, what one process owes to luck belongs to the noise.

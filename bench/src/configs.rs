@@ -4,13 +4,14 @@
 //! the forwarding fields that apps need, kept connections to the upstream, WebSockets, no access
 //! log, nothing written to disk.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::address::Address;
 use crate::machine;
-use crate::peers::Kind;
+use crate::peers::{Kind, Language};
 use crate::pki::{Files, NAME};
 
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Place<'a> {
     pub(crate) upstream: &'a Address,
     pub(crate) workers: usize,
     pub(crate) open_files: u64,
+    pub(crate) language: Language,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,7 @@ struct Words<'a> {
     workers: usize,
     files: u64,
     connections: u64,
+    with_rules: bool,
 }
 
 impl<'a> Words<'a> {
@@ -60,6 +63,7 @@ impl<'a> Words<'a> {
             files: place.open_files,
             // Two sockets each.
             connections: place.open_files / 2 - 100,
+            with_rules: place.language == Language::NginxConfWithRules,
         }
     }
 }
@@ -71,7 +75,8 @@ pub(crate) fn write(kind: Kind, place: &Place<'_>) -> Result<Configured, String>
     let own = |arguments: &[&str]| arguments.iter().map(|word| (*word).to_owned()).collect();
     let words = Words::of(place);
     let (text, arguments): (String, Vec<String>) = match kind {
-        Kind::Sheen => (sheen(&words), own(&["-c", &path])),
+        Kind::Sheen if place.language == Language::Own => (sheen(&words), own(&["-c", &path])),
+        Kind::Sheen => (nginx(&words), own(&["-p", &words.dir, "-c", &path])),
         Kind::Nginx => (nginx(&words), own(&["-p", &words.dir, "-c", &path])),
         // As services run: a master that can reload, and its worker. The same with h2o.
         Kind::Haproxy => (haproxy(&words), own(&["-W", "-db", "-f", &path])),
@@ -124,6 +129,8 @@ fn nginx(words: &Words<'_>) -> String {
     let user = if machine::is_root() { "user root;\n" } else { "" };
     // Where there are several workers, each has a socket of its own, as sheen's have.
     let spread = if *workers > 1 { " reuseport" } else { "" };
+    let rules = if words.with_rules { rules() } else { Rules::none() };
+    let Rules { maps, before, place, inside } = &rules;
     format!(
         r#"{user}worker_processes {workers};
 daemon off;
@@ -145,7 +152,7 @@ http {{
     ssl_session_cache shared:tls:10m;
     ssl_session_tickets on;
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-    upstream app {{
+{maps}    upstream app {{
         server {upstream};
         keepalive 1024;
         keepalive_requests 1000000000;
@@ -156,8 +163,8 @@ http {{
         ssl_certificate {cert};
         ssl_certificate_key {key};
         add_header Strict-Transport-Security "max-age=63072000" always;
-        location / {{
-            proxy_pass http://app;
+{before}        location {place} {{
+{inside}            proxy_pass http://app;
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
             proxy_set_header Connection $connection_upgrade;
@@ -183,6 +190,45 @@ http {{
 }}
 "#
     )
+}
+
+/// What is put into the plain nginx.conf.
+struct Rules {
+    maps: String,
+    before: String,
+    /// The location of the bench's requests.
+    place: &'static str,
+    inside: &'static str,
+}
+
+impl Rules {
+    fn none() -> Self {
+        Self { maps: String::new(), before: String::new(), place: "/", inside: "" }
+    }
+}
+
+/// As a site with many apps has them: prefixes, some expressions, and the request's own location
+/// found last. Both maps, with an expression each, are read for every request.
+fn rules() -> Rules {
+    let mut before = String::new();
+    for number in 1..=40 {
+        let _ = writeln!(before, "        location /app{number}/ {{ proxy_pass http://app/; }}");
+    }
+    for number in 1..=9 {
+        let _ = writeln!(before, "        location ~ ^/old{number}/.*\\.html$ {{ return 410; }}");
+    }
+    let maps = "    map $http_user_agent $device { default desk; ~*mobile phone; ~*bot robot; }
+    map $uri $part { default other; /bytes/5 five; ~^/bytes/ bytes; }
+";
+    Rules {
+        maps: maps.to_owned(),
+        before,
+        place: "~ ^/bytes/[0-9]+$",
+        inside: "            rewrite ^/bytes/(.*)$ /bytes/$1 break;
+            proxy_set_header X-Device $device;
+            proxy_set_header X-Part $part;
+",
+    }
 }
 
 fn haproxy(words: &Words<'_>) -> String {

@@ -153,7 +153,7 @@ pub fn context(snapshot: &Snapshot, tls: bool) -> Context<'_> {
         client: "203.0.113.7",
         trusted: false,
         tls,
-        handshake_site: tls.then_some(0),
+        server_name: tls.then_some(NAME),
         draining: false,
     }
 }

@@ -21,6 +21,7 @@ mod process;
 mod repeat;
 mod report;
 mod root;
+mod rules;
 mod scaling;
 mod spread;
 mod talk;

@@ -71,7 +71,8 @@ fn units(shape: Shape, stats: &Stats, wall: Duration) -> f64 {
         | Shape::Get { .. }
         | Shape::GetUnix { .. }
         | Shape::Handshake { .. }
-        | Shape::Scaling => stats.exchanges as f64,
+        | Shape::Scaling
+        | Shape::Rules => stats.exchanges as f64,
         Shape::EchoUnderHandshakes => wall.as_secs_f64(),
         Shape::Download => stats.bytes_in as f64 / 1e6,
         Shape::Upload => stats.bytes_out as f64 / 1e6,

@@ -99,12 +99,24 @@ pub(crate) struct Manner {
     pub(crate) upstream: Address,
     /// A worker on each.
     pub(crate) cores: Vec<usize>,
+    pub(crate) language: Language,
+}
+
+/// What a peer's configuration is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    Own,
+    /// nginx.conf, for sheen too.
+    NginxConf,
+    /// nginx.conf with 50 locations, two maps and a rewrite.
+    NginxConfWithRules,
 }
 
 impl Setting<'_> {
     /// One worker on the proxy's core, the upstream behind a port.
     pub(crate) fn usual(&self) -> Manner {
-        Manner { upstream: self.tcp.clone(), cores: vec![self.cores.proxy] }
+        let (upstream, cores) = (self.tcp.clone(), vec![self.cores.proxy]);
+        Manner { upstream, cores, language: Language::Own }
     }
 }
 
@@ -203,6 +215,7 @@ impl Peer {
             http,
             upstream: &manner.upstream,
             workers: manner.cores.len(),
+            language: manner.language,
             open_files: setting.open_files,
         };
         let configured = configs::write(found.kind, &place)?;

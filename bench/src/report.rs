@@ -94,6 +94,12 @@ fn columns(shape: Shape) -> &'static [(&'static str, &'static str)] {
             ("most_gain", "gain of most"),
             ("failed", "failed"),
         ],
+        Shape::Rules => &[
+            ("over_plain", "to without rules"),
+            ("cost_plain", "without rules"),
+            ("rate", "per second"),
+            ("failed", "failed"),
+        ],
         _ => &[
             ("rate", "per second"),
             ("p50_us", "p50 us"),

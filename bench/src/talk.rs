@@ -359,7 +359,7 @@ fn upgrade() -> String {
 }
 
 /// The page and the twelve assets of a small Shiny app: bytes.
-pub(crate) const ASSETS: [u32; 13] = [
+const ASSETS: [u32; 13] = [
     8_000, 90_000, 120_000, 60_000, 20_000, 15_000, 10_000, 8_000, 5_000, 5_000, 3_000, 2_000,
     1_000,
 ];

@@ -28,9 +28,11 @@ pub(crate) enum Wanted {
     CalmWhileChanging,
     /// What two workers do, to one.
     TwoWorkers(f64),
+    /// CPU time with many rules, to that without.
+    RulesAtMost(f64),
 }
 
-pub(crate) const TARGETS: [Target; 19] = [
+pub(crate) const TARGETS: [Target; 20] = [
     Target {
         reason: "user space is 9,200 instructions; the rest is one receive, one send and a wake-up, which nginx pays too",
         ..target("redirect", Wanted::ToNginx(0.70))
@@ -68,6 +70,7 @@ pub(crate) const TARGETS: [Target; 19] = [
     target("swap", Wanted::None("closed")),
     target("swap", Wanted::CalmWhileChanging),
     target("scaling", Wanted::TwoWorkers(1.85)),
+    target("rules", Wanted::RulesAtMost(1.05)),
 ];
 
 /// [`Target::reason`] is filled in as `Target { reason: "...", ..target(...) }`.
@@ -115,6 +118,7 @@ impl Target {
                 let spread = own.spread("gain")?;
                 (spread, shown(spread.median) >= least)
             }
+            Wanted::RulesAtMost(most) => at_most(own.spread("over_plain")?, most),
         };
         let Spread { median, min, max } = spread;
         Some(Found { value: format!("{median:.2} ({min:.2}-{max:.2})"), reached })
@@ -131,6 +135,7 @@ impl Wanted {
             Self::None(metric) => format!("0 {metric}"),
             Self::CalmWhileChanging => "p99 within noise".to_owned(),
             Self::TwoWorkers(least) => format!("2 workers do {least:.2} of 1"),
+            Self::RulesAtMost(most) => format!("{most:.2} of the CPU time without rules"),
         }
     }
 }

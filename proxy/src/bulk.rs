@@ -8,6 +8,7 @@ use std::pin::pin;
 
 use crate::fault::{Cause, Fault};
 use crate::io::splice::Pipe;
+use crate::limits::RECORD_BYTES_MAX;
 use crate::relay::{Half, Turn};
 
 /// Moves the body to its end. The head, and what has come of the body, have gone before.
@@ -33,7 +34,7 @@ pub async fn run(half: &mut Half<'_>, pipe: &mut Pipe) -> Result<(), Fault> {
             continue;
         }
         // Full records as long as more comes at once; the rest when there is nothing.
-        let whole = pipe.held() - pipe.held() % RECORD_BYTES;
+        let whole = pipe.held() - pipe.held() % RECORD_BYTES_MAX;
         match (filled, whole) {
             (Filled::Some, 0) => continue,
             (Filled::Some, whole) => drain(half, pipe, whole).await?,
@@ -78,7 +79,5 @@ async fn drain(half: &mut Half<'_>, pipe: &mut Pipe, mut bytes: usize) -> Result
     Ok(())
 }
 
-/// Largest fragment of a record, RFC 8446 section 5.1.
-const RECORD_BYTES: usize = 16384;
 /// splice(2) takes no more at a time.
 const FILL_BYTES_MAX: usize = 1 << 30;

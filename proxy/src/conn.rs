@@ -185,14 +185,19 @@ impl Connection {
         Ok(None)
     }
 
-    /// Waits for a whole request head at the front of `input`.
-    async fn read_head(&mut self) -> Result<Arrival, Fault> {
-        // A reload reaches connections that stay open, between two of their requests.
-        let snapshot = self.worker.shared.snapshot.load_full();
-        if !Arc::ptr_eq(&snapshot, &self.snapshot) {
-            self.snapshot = snapshot;
+    /// A reload reaches connections that stay open, between two of their requests. While there is
+    /// none, the reference count that all workers share is left alone.
+    fn take_published(&mut self) {
+        let published = self.worker.shared.snapshot.load();
+        if !Arc::ptr_eq(&published, &self.snapshot) {
+            self.snapshot = Arc::clone(&published);
             self.find_front();
         }
+    }
+
+    /// Waits for a whole request head at the front of `input`.
+    async fn read_head(&mut self) -> Result<Arrival, Fault> {
+        self.take_published();
         let Timeouts { keep_alive, request_head, .. } = self.limits().timeouts;
         let keep_alive = self.front.keep_alive.unwrap_or(keep_alive);
         let draining = self.worker.is_draining();
@@ -309,15 +314,13 @@ impl Connection {
     }
 
     fn plan(&mut self, head_len: usize) -> Result<Plan, Fault> {
-        let routes = &self.snapshot.routes;
         let handshake = self.identity.handshake.get();
-        let server_name = handshake.and_then(|handshake| handshake.server_name.as_deref());
         let context = Context {
             snapshot: &self.snapshot,
             client: &self.identity.address,
             trusted: self.identity.trusted.get(),
             tls: self.client.is_tls(),
-            handshake_site: server_name.map(|name| routes.index(name)),
+            server_name: handshake.and_then(|handshake| handshake.server_name.as_deref()),
             draining: self.worker.is_draining(),
         };
         let scratch = &mut *self.worker.scratch.borrow_mut();

@@ -111,11 +111,6 @@ impl Crew {
         self.workers.is_empty()
     }
 
-    /// Workers that accept connections.
-    pub fn working(&self) -> usize {
-        self.workers.iter().filter(|worker| worker.state == State::Working).count()
-    }
-
     /// Gives those that accept connections new lists of listeners.
     pub fn hand_out(&self, hands: Vec<Vec<Bound>>) {
         let working = self.workers.iter().filter(|worker| worker.state == State::Working);

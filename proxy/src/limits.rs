@@ -98,6 +98,8 @@ pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Bytes left free before the data of a buffer, so that a rewritten head or a chunk-size line
 /// fits in front of the body without moving it.
 pub const HEADROOM_BYTES: usize = 1024;
+/// Plaintext of a TLS record at the most, RFC 8446 section 5.1.
+pub const RECORD_BYTES_MAX: usize = 16 << 10;
 /// Data bytes of a pooled buffer: four TLS records.
 pub const BUF_BYTES: usize = 64 << 10;
 /// Data bytes of a buffer that waits in the ring: one TLS record.
@@ -157,6 +159,8 @@ const _: () = assert!(FIELDS_MAX >= 100);
 // A send makes at most one record of each page of a pipe, and one more.
 const _: () =
     assert!(RECORDS_LEFT_MIN > SENDS_PER_RECORD_COUNT as u64 * (PIPE_BYTES as u64 / 4096 + 1));
-const _: () = assert!(BUF_BYTES >= 4 * (16384 + 256 + 5) - 4096, "a full TLS record always fits");
-const _: () = assert!(RECORD_BUF_BYTES >= 16384 + 256 + 5, "a full TLS record always fits");
+const _: () =
+    assert!(BUF_BYTES >= 4 * (RECORD_BYTES_MAX + 256 + 5) - 4096, "a full TLS record always fits");
+const _: () =
+    assert!(RECORD_BUF_BYTES >= RECORD_BYTES_MAX + 256 + 5, "a full TLS record always fits");
 const _: () = assert!(HEADROOM_BYTES >= CHUNK_SIZE_DIGITS_MAX + 2);

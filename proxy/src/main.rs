@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sheen::cli::{self, Command};
-use sheen::config::load::{Source, load};
+use sheen::config::load::{Source, load, printed};
 use sheen::config::native::Loaded;
 use sheen::config::nginx::table;
-use sheen::config::{Level, PID_FILE, Problem, dump};
+use sheen::config::{Level, PID_FILE, Problem};
 use sheen::life::voice::announce;
 use sheen::life::{daemon, remote, upgrade};
 use sheen::server::{self, Origin, Reload, StartError};
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Err(refusal) => return ExitCode::from(refusal.print()),
     };
     match command {
-        Command::Directives => print(&table::print()),
+        Command::Directives => print(table::print().as_bytes()),
         Command::Version => {
             eprint!("{}", cli::version());
             ExitCode::SUCCESS
@@ -36,8 +36,8 @@ fn main() -> ExitCode {
         Command::Check { source, quiet } => check(&source, quiet),
         Command::Dump { source, quiet } => {
             let code = check(&source, quiet);
-            match load(&source) {
-                Ok(loaded) if code == ExitCode::SUCCESS => print(&dump::to_toml(&loaded.config)),
+            match printed(&source) {
+                Ok(text) if code == ExitCode::SUCCESS => print(&text),
                 _ => code,
             }
         }
@@ -130,9 +130,9 @@ fn signal(source: &Source, word: remote::Word) -> ExitCode {
 }
 
 /// To stdout. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> ExitCode {
+fn print(text: &[u8]) -> ExitCode {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }

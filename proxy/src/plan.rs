@@ -91,8 +91,8 @@ pub struct Context<'a> {
     pub client: &'a str,
     pub trusted: bool,
     pub tls: bool,
-    /// The site of the name in the TLS handshake, where there was one.
-    pub handshake_site: Option<usize>,
+    /// As the TLS handshake named the server, where it did.
+    pub server_name: Option<&'a str>,
     pub draining: bool,
 }
 
@@ -202,9 +202,10 @@ fn app_path<'a>(target: &Target<'a>, location: &Location) -> Result<Path<'a>, Re
 /// The site of the request. Over TLS it must be that of the handshake, whose certificate the client
 /// has checked (RFC 9110 section 15.5.20).
 fn site_of(target: &Target<'_>, context: &Context<'_>) -> Result<usize, Refusal> {
-    let site = context.snapshot.routes.index(target.host);
-    match context.handshake_site {
-        Some(other) if other != site => {
+    let routes = &context.snapshot.routes;
+    let site = routes.index(target.host);
+    match context.server_name {
+        Some(name) if !name.eq_ignore_ascii_case(target.host) && routes.index(name) != site => {
             Err(Refusal { status: 421, words: "Host is another site than the TLS handshake named" })
         }
         _ => Ok(site),

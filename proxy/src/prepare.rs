@@ -43,7 +43,8 @@ pub fn check(config: &Config) -> Result<Vec<Problem>, Vec<Problem>> {
         Err(words) => problems.push(plain(words)),
     }
     let mut warnings: Vec<Problem> = warnings.into_iter().map(plain).collect();
-    let logs = [config.log.access.as_ref(), Some(&config.log.error)].into_iter().flatten();
+    let log = &config.log;
+    let logs = log.access.iter().chain(&log.others).chain([&log.error]);
     let logs = logs.filter_map(|target| match target {
         LogTarget::File(path) => Some(path.as_path()),
         LogTarget::Stdout | LogTarget::Stderr => None,

@@ -377,13 +377,10 @@ impl Source for Client {
 /// For the streams of tunnels and big bodies: what is buffered first.
 impl Read for Client {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.buffer.is_empty() {
-            return self.receive(into);
+        match message::take_buffered(&mut self.buffer, into) {
+            Some(len) => Ok(len),
+            None => self.receive(into),
         }
-        let len = into.len().min(self.buffer.len());
-        into[..len].copy_from_slice(&self.buffer[..len]);
-        self.buffer.drain(..len);
-        Ok(len)
     }
 }
 

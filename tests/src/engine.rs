@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sheen::route::error_page::ErrorPages;
@@ -12,7 +11,7 @@ use sheen::route::facts::Facts;
 use sheen::route::location::{Builder, Match, SERVER};
 use sheen::route::map::Map;
 use sheen::route::names::{Host, Names};
-use sheen::route::phases::{Decision, LimitExcept, Probe, Run, Server, Settings};
+use sheen::route::phases::{Decision, LimitExcept, Run, Server, Settings};
 use sheen::route::proxy_pass::{ProxyPass, Url};
 use sheen::route::root::{How, Root};
 use sheen::route::script::Script;
@@ -21,6 +20,7 @@ use sheen::route::template::Template;
 use sheen::route::try_files::TryFiles;
 use sheen::route::uri::Target;
 use sheen::route::variable::{Registry, Variables};
+use sheen::serve::probe;
 
 type Words = Vec<Vec<u8>>;
 
@@ -177,19 +177,6 @@ fn read_file(run: &mut Run<'_, '_>, folder: &Path) -> Result<String, u16> {
     match path.is_dir() {
         true => Err(403),
         false => fs::read_to_string(path).map_err(|_| 404),
-    }
-}
-
-fn probe(path: &[u8]) -> Probe {
-    let path = PathBuf::from(String::from_utf8_lossy(path).into_owned());
-    let Ok(metadata) = fs::metadata(path) else { return Probe::Nothing };
-    let is_executable = metadata.permissions().mode() & 0o100 != 0;
-    if metadata.is_dir() {
-        Probe::Directory { is_executable }
-    } else if metadata.is_file() {
-        Probe::File { is_executable }
-    } else {
-        Probe::Other
     }
 }
 

@@ -13,6 +13,7 @@ pub mod message;
 pub mod nginx;
 pub mod nginx_conf;
 pub mod pki;
+pub mod port;
 pub mod tidy;
 pub mod upstream;
 pub mod wait;

@@ -113,6 +113,17 @@ pub fn read_body(source: &mut impl Source, framing: Framing) -> Result<Body, End
     }
 }
 
+/// Moves what is buffered into `into`; `None` when nothing is.
+pub fn take_buffered(buffer: &mut Vec<u8>, into: &mut [u8]) -> Option<usize> {
+    if buffer.is_empty() {
+        return None;
+    }
+    let len = into.len().min(buffer.len());
+    into[..len].copy_from_slice(&buffer[..len]);
+    buffer.drain(..len);
+    Some(len)
+}
+
 /// Reads `len` bytes.
 pub fn read_exactly(source: &mut impl Source, len: usize) -> Result<Vec<u8>, Ended> {
     while source.buffer().len() < len {

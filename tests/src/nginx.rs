@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::wait;
+use crate::{port, wait};
 
 /// A running nginx; it ends with the value.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Nginx {
         write_files(folder.path(), files);
         // The port may be taken between two binds: then the next is tried.
         for _ in 0..8 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = port::free();
             let root = folder.path().display();
             let http = http.replace("PORT", &port.to_string()).replace("ROOT", &root.to_string());
             let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

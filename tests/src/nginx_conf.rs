@@ -1,15 +1,14 @@
 //! Running sheen, and the real nginx beside it, on the same nginx.conf.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
 use crate::client::{Answer, Client};
 use crate::pki::{self, KeyKind};
+use crate::port;
 use crate::sheen::{Setup, Sheen};
 
 /// A running sheen with a configuration in nginx's language.
@@ -32,7 +31,7 @@ impl Running {
         let dir = TempDir::new().unwrap();
         prepare(dir.path());
         pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
-        let (plain, secure) = (free_port(), free_port());
+        let (plain, secure) = (port::free(), port::free());
         let path = write(dir.path(), http, plain, secure);
         let setup = Setup::to_address("");
         let sheen = Sheen::spawn(setup, dir, &["-c", &path]);
@@ -63,17 +62,4 @@ pub fn write(dir: &Path, http: &str, plain: u16, secure: u16) -> String {
     );
     fs::write(&path, text).unwrap();
     path.display().to_string()
-}
-
-/// A port below those that the kernel gives to others.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (process::id().wrapping_mul(37) + number) % 20_000;
-        let port = u16::try_from(port).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

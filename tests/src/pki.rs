@@ -34,11 +34,6 @@ pub fn authority() -> CertificateDer<'static> {
     issuer().der().clone()
 }
 
-/// The authority's certificate as a file's content, for curl and openssl.
-pub fn authority_pem() -> String {
-    issuer().pem()
-}
-
 /// A certificate for `names` with a serial of its own.
 pub fn issue(names: &[&str], kind: KeyKind) -> Identity {
     static SERIAL: AtomicU64 = AtomicU64::new(0x1000);

@@ -279,13 +279,10 @@ impl Source for Conn {
 /// For tunnels: what is buffered first.
 impl Read for Conn {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.buffer.is_empty() {
-            return self.receive(into);
+        match message::take_buffered(&mut self.buffer, into) {
+            Some(len) => Ok(len),
+            None => self.receive(into),
         }
-        let len = into.len().min(self.buffer.len());
-        into[..len].copy_from_slice(&self.buffer[..len]);
-        self.buffer.drain(..len);
-        Ok(len)
     }
 }
 

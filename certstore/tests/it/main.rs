@@ -1,7 +1,9 @@
 //! Tests of the public interface: files as tools leave them, names as clients ask for them
 
-// Helpers of tests are outside of test functions, where clippy.toml does not reach.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers are outside of test functions, where clippy.toml does not reach"
+)]
 
 mod development;
 mod files;

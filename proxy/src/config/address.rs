@@ -239,4 +239,4 @@ fn bare_ip(text: &str) -> Result<IpAddr, std::net::AddrParseError> {
 }
 
 /// `sun_path` holds 108 bytes with the NUL.
-const UNIX_PATH_BYTES_MAX: usize = 107;
+pub(super) const UNIX_PATH_BYTES_MAX: usize = 107;

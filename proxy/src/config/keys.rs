@@ -280,7 +280,7 @@ fn location(field: &Field<'_>, checker: &mut Checker) -> LocationDraft {
 fn certificate(field: &Field<'_>, checker: &mut Checker) -> Option<CertificateFiles> {
     let mut draft = CertificateDraft::default();
     if !matches!(field.node.value, Value::Table(_)) {
-        checker.wrong_kind(field, "write { cert = \"fullchain.pem\", key = \"privkey.pem\" }");
+        checker.wrong_kind(field, CERTIFICATE_HINT);
         return None;
     }
     read_table(field, &CERTIFICATE, &mut draft, checker);
@@ -297,11 +297,9 @@ fn certificate(field: &Field<'_>, checker: &mut Checker) -> Option<CertificateFi
             "a key without its `cert`",
             "add cert = \"fullchain.pem\", the certificate with its chain",
         ),
-        (Given::Missing, Given::Missing) => checker.refuse(
-            place,
-            "an empty certificate",
-            "write { cert = \"fullchain.pem\", key = \"privkey.pem\" }",
-        ),
+        (Given::Missing, Given::Missing) => {
+            checker.refuse(place, "an empty certificate", CERTIFICATE_HINT);
+        }
         (Given::Wrong, Given::Wrong | Given::Right(_)) | (Given::Right(_), Given::Wrong) => {}
     }
     None
@@ -335,4 +333,5 @@ const COUNT_OR_AUTO: &str = "a number, or \"auto\"";
 const SIZE: &str = "a size such as \"32k\"";
 const DURATION: &str = "a duration such as \"30s\"";
 const CERTIFICATES: &str = "a list of { cert = \"...\", key = \"...\" }";
+const CERTIFICATE_HINT: &str = "write { cert = \"fullchain.pem\", key = \"privkey.pem\" }";
 const TO: &str = "an address such as \"127.0.0.1:3838\"";

@@ -187,7 +187,7 @@ fn addresses(field: &Field<'_>, checker: &mut Checker) -> Vec<ParsedListen> {
 }
 
 /// `on`, `off`, or `IDLE:INTERVAL:PROBES`, each of which may be left out.
-pub(crate) fn parse_keepalive(text: &str) -> Result<Keepalive, Complaint> {
+fn parse_keepalive(text: &str) -> Result<Keepalive, Complaint> {
     match text {
         "on" => return Ok(KEEPALIVE_OF_SYSTEM),
         "off" => return Ok(Keepalive::Off),

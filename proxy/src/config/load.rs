@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::native::{self, Loaded};
-use super::{Dialect, Problem, dialect, nginx};
+use super::{Dialect, Problem, dialect, dump, nginx};
 use crate::errno;
 use crate::limits::CONFIG_BYTES_MAX;
 
@@ -39,6 +39,25 @@ impl Source {
 
 /// Reads and checks a configuration; everything that is wrong is reported at once.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
+    match open(source)? {
+        (Dialect::Native, bytes) => native::load(bytes, source),
+        (Dialect::Nginx, _) => nginx::lower::load(&source.file, &options(source)),
+    }
+}
+
+/// What `-T` prints: a sheen.toml with every default spelled out; an nginx.conf and all it includes
+/// as they are written, as nginx does.
+pub fn printed(source: &Source) -> Result<Vec<u8>, Vec<Problem>> {
+    match open(source)? {
+        (Dialect::Native, bytes) => {
+            native::load(bytes, source).map(|loaded| dump::to_toml(&loaded.config).into_bytes())
+        }
+        (Dialect::Nginx, _) => nginx::read(&source.file, &options(source)).map(|tree| tree.dump()),
+    }
+}
+
+/// The bytes of the file, and the language they are in.
+fn open(source: &Source) -> Result<(Dialect, Vec<u8>), Vec<Problem>> {
     let path = &*source.file;
     let bytes = read(path).map_err(|error| {
         let hint = match error.kind() {
@@ -51,17 +70,17 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
         let (file, hint, dialect) = (String::new(), Some(hint.to_owned()), Dialect::Native);
         vec![Problem { file, line: None, what, hint, dialect }]
     })?;
-    match source.dialect.unwrap_or_else(|| dialect(&bytes, path)) {
-        Dialect::Native => native::load(bytes, source),
-        Dialect::Nginx => nginx(source),
-    }
+    Ok((source.dialect.unwrap_or_else(|| dialect(&bytes, path)), bytes))
 }
 
-fn nginx(source: &Source) -> Result<Loaded, Vec<Problem>> {
+fn options(source: &Source) -> nginx::Options {
     let conf_prefix = source.file.parent().unwrap_or(Path::new("/")).to_owned();
-    let prefix = source.prefix.clone().unwrap_or_else(|| conf_prefix.clone());
-    let globals = source.globals.iter().cloned().collect();
-    nginx::lower::load(&source.file, &nginx::Options { prefix, conf_prefix, globals })
+    nginx::Options {
+        prefix: source.prefix.clone().unwrap_or_else(|| conf_prefix.clone()),
+        conf_prefix,
+        globals: source.globals.iter().cloned().collect(),
+        error_log: source.error_log.clone(),
+    }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -72,4 +91,37 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Level, LogTarget};
+
+    #[test]
+    fn the_words_of_the_command_line_reach_an_nginx_conf() {
+        let folder = tempfile::tempdir().unwrap();
+        let within = |name: &str| folder.path().join(name);
+        let config = |top: &str| -> Config {
+            let file = within("nginx.conf");
+            let rest = "events {} http { server { listen 127.0.0.1:80; return 204; } }";
+            std::fs::write(&file, format!("{top} {rest}")).unwrap();
+            let error_log = Some("e.log".to_owned());
+            let globals = Some("pid x.pid;".to_owned());
+            load(&Source { globals, error_log, ..Source::file(&file) }).unwrap().config
+        };
+        let unnamed = config("");
+        assert_eq!(unnamed.process.pid, Some(within("x.pid")));
+        assert_eq!(unnamed.log.error, LogTarget::File(within("e.log")));
+        let named = config("error_log other.log;");
+        assert_eq!(
+            (named.log.error, named.log.level),
+            (LogTarget::File(within("other.log")), Level::Error)
+        );
+        let nowhere = config("error_log /dev/null crit;");
+        assert_eq!(
+            (nowhere.log.error, nowhere.log.level),
+            (LogTarget::File("/dev/null".into()), Level::Crit)
+        );
+    }
 }

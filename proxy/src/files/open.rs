@@ -12,6 +12,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::errno;
+
 /// What is at a path.
 #[derive(Debug)]
 pub(super) enum Opened {
@@ -98,7 +100,7 @@ fn no_index(path: &[u8], error: &io::Error) -> Trouble {
         Some(Errno::ACCESS) => (403, "is forbidden"),
         _ => (404, "is not found"),
     };
-    Trouble { status, words: format!("{} {what} {}", quoted(path), reason(error)) }
+    Trouble { status, words: format!("{} {what} ({})", quoted(path), errno::words(error)) }
 }
 
 /// nginx's statuses for what a system call answers.
@@ -112,14 +114,7 @@ fn failed(call: &str, path: &[u8], error: &io::Error) -> Trouble {
 }
 
 fn words(call: &str, path: &[u8], error: &io::Error) -> String {
-    format!("{call} {} failed {}", quoted(path), reason(error))
-}
-
-/// nginx's form: `(2: No such file or directory)`.
-fn reason(error: &io::Error) -> String {
-    let number = error.raw_os_error().unwrap_or_default();
-    let words = error.to_string();
-    format!("({number}: {})", words.split(" (os error").next().unwrap_or_default())
+    format!("{call} {} failed ({})", quoted(path), errno::words(error))
 }
 
 /// In quotes, without control characters.

@@ -54,15 +54,18 @@ pub enum Version {
 pub struct Fields<'t, 'b> {
     fields: &'t [Header<'b>],
     names: [Name; FIELDS_MAX],
+    /// [`Name::bit`] of those that are there: most questions are about fields that are not.
+    present: u64,
 }
 
 impl<'t, 'b> Fields<'t, 'b> {
     pub fn new(fields: &'t [Header<'b>]) -> Self {
-        let mut names = [Name::Other; FIELDS_MAX];
+        let (mut names, mut present) = ([Name::Other; FIELDS_MAX], 0);
         for (name, field) in names.iter_mut().zip(fields) {
             *name = Name::of(field.name.as_bytes());
+            present |= name.bit();
         }
-        Self { fields, names }
+        Self { fields, names, present }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Name, &Header<'b>)> {
@@ -75,7 +78,9 @@ impl<'t, 'b> Fields<'t, 'b> {
 
     /// The values of every field of that name.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
-        self.iter().filter(move |(n, _)| *n == name).map(|(_, field)| field.value)
+        let looked_at = if self.has(name) { self.fields.len() } else { 0 };
+        let all = self.names[..looked_at].iter().zip(self.fields);
+        all.filter(move |(n, _)| **n == name).map(|(_, field)| field.value)
     }
 
     pub fn first(&self, name: Name) -> Option<&'b [u8]> {
@@ -83,7 +88,7 @@ impl<'t, 'b> Fields<'t, 'b> {
     }
 
     pub fn has(&self, name: Name) -> bool {
-        self.names[..self.fields.len()].contains(&name)
+        self.present & name.bit() != 0
     }
 
     /// The only field of that name.
@@ -201,12 +206,11 @@ pub fn parse_answer<'t, 'b>(
 
 /// What a request line may be, said before the tokeniser says something less helpful.
 fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    let mut words = line.split(|b| *b == b' ');
-    let (method, target, version) = (words.next(), words.next(), words.next());
-    let (Some(method), Some(target), Some(version), None) = (method, target, version, words.next())
-    else {
+    let mut spaces = memchr::memchr_iter(b' ', line);
+    let (Some(first), Some(second), None) = (spaces.next(), spaces.next(), spaces.next()) else {
         return Err(Refusal::bad_request("request line is not METHOD TARGET HTTP/1.1"));
     };
+    let (method, target, version) = (&line[..first], &line[first + 1..second], &line[second + 1..]);
     if method.len() > METHOD_BYTES_MAX {
         return Err(Refusal::bad_request("method is too long"));
     }

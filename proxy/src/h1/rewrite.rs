@@ -218,10 +218,7 @@ pub fn goes_to_client(
         fields.all(Name::Connection).flat_map(tokens).any(is_nomination)
             && fields.lists(Name::Connection, header.name.as_bytes())
     };
-    !name.is_hop_by_hop()
-        && outgoing.passes(name)
-        && Name::aliased(header.name.as_bytes()).is_none()
-        && !nominated()
+    !name.is_hop_by_hop() && outgoing.passes(name) && !is_alias(name, header) && !nominated()
 }
 
 /// Writes the framing, what becomes of the connection, and the empty line.
@@ -267,13 +264,13 @@ fn copy_fields(
     let offset = |name: &str| name.as_ptr() as usize - raw.as_ptr() as usize;
     let mut run: Option<usize> = None;
     for (name, header) in fields.iter() {
-        let kept = !name.is_hop_by_hop()
-            && stays(name)
-            && Name::aliased(header.name.as_bytes()).is_none()
-            && !(nominating && fields.lists(Name::Connection, header.name.as_bytes()));
-        match (kept, run) {
-            (true, None) => run = Some(offset(header.name)),
-            (false, Some(start)) => {
+        let is_left_out = name.is_hop_by_hop()
+            || !stays(name)
+            || is_alias(name, header)
+            || nominating && fields.lists(Name::Connection, header.name.as_bytes());
+        match (is_left_out, run) {
+            (false, None) => run = Some(offset(header.name)),
+            (true, Some(start)) => {
                 out.extend_from_slice(&raw[start..offset(header.name)]);
                 run = None;
             }
@@ -284,6 +281,10 @@ fn copy_fields(
         // The head ends in an empty line; ours comes later.
         out.extend_from_slice(&raw[start..raw.len() - 2]);
     }
+}
+
+fn is_alias(name: Name, header: &Header<'_>) -> bool {
+    name == Name::Other && Name::aliased(header.name.as_bytes()).is_some()
 }
 
 /// True for a word of Connection that names a field.

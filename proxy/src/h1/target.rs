@@ -48,14 +48,15 @@ impl<'b> Target<'b> {
 
     /// The path alone.
     pub fn path(&self) -> &'b str {
-        self.path_and_query.split('?').next().unwrap_or_default()
+        let end = memchr::memchr(b'?', self.path_and_query.as_bytes());
+        &self.path_and_query[..end.unwrap_or(self.path_and_query.len())]
     }
 }
 
 /// Authority of an absolute target, and the origin-form of any target.
 fn split<'b>(head: &RequestHead<'_, 'b>) -> Result<(Option<&'b str>, &'b str), Refusal> {
     let target = head.target;
-    if target.contains('#') || target.contains('\\') {
+    if memchr::memchr2(b'#', b'\\', target.as_bytes()).is_some() {
         return Err(Refusal::bad_request("invalid character in request target"));
     }
     if target.starts_with('/') {
@@ -87,17 +88,20 @@ fn strip_scheme(target: &str) -> Option<&str> {
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Refusal> {
     let end = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']').ok_or(INVALID_HOST)? + 2,
-        None => authority.find(':').unwrap_or(authority.len()),
+        None => memchr::memchr(b':', authority.as_bytes()).unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at(end);
     let valid = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
+            // A dot may follow anything but nothing and another dot.
+            let mut before = b'.';
             !host.is_empty()
                 && host.len() <= HOST_BYTES_MAX
-                && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-                && !host.starts_with('.')
-                && !host.contains("..")
+                && host.bytes().all(|b| {
+                    let dotted = std::mem::replace(&mut before, b) == b'.';
+                    b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.' && !dotted
+                })
         }
     };
     let port = match port.strip_prefix(':') {

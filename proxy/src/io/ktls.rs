@@ -1,5 +1,5 @@
 //! A TCP socket whose TLS is done by the kernel: records with their types, and how far they have
-//! come. No protocol here: see `tls/kernel.rs`.
+//! come. No protocol here: see `tls/kernel`.
 
 #![allow(unsafe_code)]
 

@@ -81,9 +81,10 @@ use crate::config::{self, App, PlainHttp, Upstream};
 /// Every site, indexed; made once per configuration.
 #[derive(Debug)]
 pub struct Routes {
-    exact: HashMap<Box<str>, usize>,
+    /// Names in lower case.
+    exact: HashMap<Box<[u8]>, usize>,
     /// `example.com` for `*.example.com`.
-    wildcard: HashMap<Box<str>, usize>,
+    wildcard: HashMap<Box<[u8]>, usize>,
     /// At least one; the first is the default.
     sites: Vec<Site>,
 }
@@ -124,8 +125,8 @@ impl Routes {
         for (index, site) in sites.iter().enumerate() {
             for name in &site.names {
                 match name.strip_prefix("*.") {
-                    Some(suffix) => wildcard.entry(suffix.into()).or_insert(index),
-                    None => exact.entry(name.as_str().into()).or_insert(index),
+                    Some(suffix) => wildcard.entry(suffix.as_bytes().into()).or_insert(index),
+                    None => exact.entry(name.as_bytes().into()).or_insert(index),
                 };
             }
         }
@@ -144,11 +145,10 @@ impl Routes {
         };
         lower.copy_from_slice(host.as_bytes());
         lower.make_ascii_lowercase();
-        let host = std::str::from_utf8(lower).expect("lower case of ASCII letters keeps UTF-8");
-        if let Some(index) = self.exact.get(host) {
+        if let Some(index) = self.exact.get(&*lower) {
             return *index;
         }
-        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let parent = memchr::memchr(b'.', lower).map(|dot| &lower[dot + 1..]);
         parent.and_then(|parent| self.wildcard.get(parent)).copied().unwrap_or(0)
     }
 

@@ -13,9 +13,9 @@ use crate::fault::Refusal;
 /// Errors: a bad escape, an escaped NUL, and dot segments that lead above the root.
 pub fn normal(path: &str) -> Result<Cow<'_, [u8]>, Refusal> {
     let bytes = path.as_bytes();
+    let mut after_slash = memchr::memchr_iter(b'/', bytes).map(|slash| bytes.get(slash + 1));
     let plain = memchr::memchr(b'%', bytes).is_none()
-        && memchr::memmem::find(bytes, b"/.").is_none()
-        && memchr::memmem::find(bytes, b"//").is_none();
+        && !after_slash.any(|next| matches!(next, Some(b'.' | b'/')));
     if plain {
         return Ok(Cow::Borrowed(bytes));
     }

@@ -129,7 +129,7 @@ pub fn compile(source: &[u8], caseless: bool) -> Result<Meta, String> {
 }
 
 /// `$0` to `$9`; nginx has no more.
-pub(super) const GROUPS_MAX: usize = 10;
+const GROUPS_MAX: usize = 10;
 const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// Bytes a compiled expression and each of its caches may take.
 const SIZE_MAX: usize = 1 << 20;

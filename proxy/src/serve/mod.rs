@@ -12,4 +12,4 @@ mod plan;
 mod request;
 
 pub use ongoing::{Ongoing, Seen};
-pub use plan::{Arrived, Begun, Deed, begin, fail};
+pub use plan::{Arrived, Begun, Deed, begin, fail, probe};

@@ -288,8 +288,8 @@ fn ongoing(
     }
 }
 
-/// What `try_files` and `if (-f ...)` ask of the file system.
-fn probe(path: &[u8]) -> Probe {
+/// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.
+pub fn probe(path: &[u8]) -> Probe {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;

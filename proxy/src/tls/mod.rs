@@ -1,8 +1,11 @@
 //! TLS of the client side: the protocol without sockets, then the stream over a socket.
 
 pub mod config;
+#[cfg(test)]
+mod ends;
 mod kernel;
 pub mod ktls;
 mod read;
+mod records;
 pub mod session;
 pub mod stream;

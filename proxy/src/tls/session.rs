@@ -14,7 +14,9 @@ use rustls::unbuffered::{
 };
 use rustls::{Error, ExtractedSecrets, ServerConfig, SupportedCipherSuite};
 
+use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE};
 use crate::buf::Buf;
+use crate::limits::RECORD_BYTES_MAX;
 
 /// What [`Session::receive`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +140,7 @@ impl Session {
             let UnbufferedStatus { state, .. } = self.rustls.process_tls_records(rest);
             match state? {
                 ConnectionState::WriteTraffic(mut traffic) => {
-                    let room = plain.len() + RECORD_OVERHEAD * (plain.len() / RECORD_BYTES + 1);
+                    let room = plain.len() + RECORD_OVERHEAD * (plain.len() / RECORD_BYTES_MAX + 1);
                     let written = match traffic.encrypt(plain, out.space(room)) {
                         Ok(written) => written,
                         Err(EncryptError::InsufficientSize(size)) => traffic
@@ -212,27 +214,21 @@ fn encode(out: &mut Buf, mut into: impl FnMut(&mut [u8]) -> Result<usize, Encode
     }
 }
 
-/// Largest fragment of a record, RFC 8446 section 5.1.
-const RECORD_BYTES: usize = 16384;
 /// Header 5, explicit nonce 8 (TLS 1.2), content type 1 (TLS 1.3), tag 16; rounded up.
 const RECORD_OVERHEAD: usize = 32;
 const ALERT_ROOM: usize = 64;
-/// Record types, RFC 8446 section 5.1.
-const CHANGE_CIPHER_SPEC: u8 = 20;
-const HANDSHAKE: u8 = 22;
 /// First guess for a handshake message.
 const HANDSHAKE_ROOM: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
 
-    use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-    use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore};
+    use rustls::ClientConnection;
 
     use super::*;
+    use crate::tls::ends::{Direction, deliver, ends, flight};
+    use crate::tls::records::KEY_UPDATE;
 
     /// A session and a client whose handshake is done.
     struct Pair {
@@ -244,31 +240,7 @@ mod tests {
 
     impl Pair {
         fn new() -> Self {
-            let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-            let cert = CertificateDer::from(key.cert.der().to_vec());
-            let private =
-                PrivateKeyDer::from_pem_slice(key.signing_key.serialize_pem().as_bytes()).unwrap();
-            let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-            provider.cipher_suites =
-                vec![rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
-            let provider = Arc::new(provider);
-            let server = ServerConfig::builder_with_provider(provider.clone())
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![cert.clone()], private)
-                .unwrap();
-            let mut roots = RootCertStore::empty();
-            roots.add(cert).unwrap();
-            let mut config = ClientConfig::builder_with_provider(provider)
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            config.enable_secret_extraction = true;
-            let name = ServerName::try_from("localhost").unwrap();
-            let client = ClientConnection::new(Arc::new(config), name).unwrap();
-            let session = Session::new(Arc::new(server)).unwrap();
+            let (session, client) = ends();
             let mut pair = Self { session, client, incoming: Buf::new(), plain: Buf::new() };
             while pair.session.is_handshaking() || pair.client.is_handshaking() {
                 pair.exchange();
@@ -278,11 +250,8 @@ mod tests {
 
         /// Carries bytes both ways once.
         fn exchange(&mut self) {
-            let mut flight = Vec::new();
-            while self.client.wants_write() {
-                self.client.write_tls(&mut flight).unwrap();
-            }
-            let out = self.receive(&flight).unwrap();
+            let sent = flight(&mut self.client);
+            let out = self.receive(&sent).unwrap();
             self.deliver(&out);
         }
 
@@ -301,14 +270,8 @@ mod tests {
             out.data().to_vec()
         }
 
-        fn deliver(&mut self, mut ciphertext: &[u8]) -> Vec<u8> {
-            let mut plain = Vec::new();
-            while !ciphertext.is_empty() {
-                self.client.read_tls(&mut ciphertext).unwrap();
-                self.client.process_new_packets().unwrap();
-                let _ = self.client.reader().read_to_end(&mut plain);
-            }
-            plain
+        fn deliver(&mut self, ciphertext: &[u8]) -> Vec<u8> {
+            deliver(&mut self.client, ciphertext).unwrap()
         }
     }
 
@@ -317,11 +280,7 @@ mod tests {
         let mut pair = Pair::new();
         let data: Vec<u8> = (0..40_000u32).map(|i| i as u8).collect();
         pair.client.writer().write_all(&data).unwrap();
-        let mut flight = Vec::new();
-        while pair.client.wants_write() {
-            pair.client.write_tls(&mut flight).unwrap();
-        }
-        for piece in flight.chunks(997) {
+        for piece in flight(&mut pair.client).chunks(997) {
             pair.receive(piece).unwrap();
         }
         assert_eq!(pair.plain.data(), &data[..]);
@@ -345,20 +304,10 @@ mod tests {
         let mut pair = Pair::new();
         let client = std::mem::replace(&mut pair.client, Pair::new().client);
         let (sequence, secrets) = client.dangerous_extract_secrets().unwrap().tx;
-        let ConnectionTrafficSecrets::Aes128Gcm { key, iv } = secrets else { panic!("not GCM") };
         // The first two bytes of a KeyUpdate, as a record of their own.
-        let mut record = vec![24, 0, 22];
-        let header = [23, 3, 3, 0, record.len() as u8 + 16];
-        let mut nonce = [0; 12];
-        nonce.copy_from_slice(iv.as_ref());
-        for (byte, counter) in nonce[4..].iter_mut().zip(sequence.to_be_bytes()) {
-            *byte ^= counter;
-        }
-        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key.as_ref()).unwrap());
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(nonce, Aad::from(header), &mut record).unwrap();
+        let record = Direction::new(sequence, &secrets).seal(HANDSHAKE, &[KEY_UPDATE, 0]);
         let before = pair.plain.len();
-        pair.receive(&[&header[..], &record].concat()).unwrap();
+        pair.receive(&record).unwrap();
         assert_eq!(pair.plain.len(), before);
         assert!(!pair.incoming.is_empty(), "rustls keeps its place in what is unconsumed");
         assert!(!pair.send(b"still here").is_empty());

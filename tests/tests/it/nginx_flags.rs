@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use sheen_tests::sheen::{Setup, run};
 use tempfile::TempDir;
@@ -204,4 +204,47 @@ fn prefix_and_error_log_of_the_command_line() {
     }
     // Certificates stay where the file is.
     assert!(text.contains(&format!("cert = \"{prefix}/conf/")), "{text}");
+}
+
+#[test]
+fn an_nginx_conf_is_printed_with_its_includes_as_written() {
+    let dir = TempDir::new().unwrap();
+    let shown = dir.path().to_str().unwrap();
+    let text = format!(
+        "pid {shown}/run.pid;\nerror_log {shown}/error.log;\nevents {{}}\n\
+         http {{ access_log off; include more.conf; }} # the end\n"
+    );
+    fs::write(dir.path().join("site.conf"), &text).unwrap();
+    let more = "server { listen 127.0.0.1:18997; return 204; }\n";
+    fs::write(dir.path().join("more.conf"), more).unwrap();
+    let expected = format!(
+        "# configuration file {shown}/site.conf:\n{text}\n# configuration file {shown}/more.conf:\n{more}\n"
+    );
+    let arguments = ["-T", "-p", shown, "-c", "site.conf"];
+    let printed = |output: Output| String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed(run(dir.path(), &arguments)), expected);
+    match Command::new("nginx").args(arguments).output() {
+        Ok(output) => assert_eq!(printed(output), expected),
+        Err(error) => eprintln!("SKIPPED: not compared with nginx: {error}"),
+    }
+}
+
+#[test]
+fn a_test_of_the_configuration_tries_every_access_log() {
+    let dir = TempDir::new().unwrap();
+    let shown = dir.path().to_str().unwrap();
+    let text = format!(
+        "pid {shown}/run.pid;\nerror_log {shown}/error.log;\nevents {{}}\n\
+         http {{ access_log {shown}/a.log; access_log {shown}/no/b.log; \
+         server {{ listen 127.0.0.1:18997; return 204; }} }}\n"
+    );
+    fs::write(dir.path().join("site.conf"), text).unwrap();
+    let missing = format!(
+        "PROGRAM: [emerg] open() \"{shown}/no/b.log\" failed (2: No such file or directory)"
+    );
+    let arguments = ["-t", "-p", shown, "-c", "site.conf"];
+    let ours = sheen(dir.path(), &arguments);
+    for (code, lines) in [Some(ours), nginx(dir.path(), &arguments)].into_iter().flatten() {
+        assert!(code == Some(1) && lines.contains(&missing), "{code:?} {lines:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The connection to the app: reuse, retry, fallback, unix sockets, and answers that are none.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,14 +12,42 @@ use sheen_tests::sheen::{NAME, Setup};
 use sheen_tests::upstream::{Upstream, ok};
 use sheen_tests::wait;
 
-/// A port on which nobody listens.
-fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address that refuses connections, and that nobody else can take while this lives: a socket
+/// that has it and does not listen.
+struct Closed(TcpListener);
+
+impl Closed {
+    /// Port 0 is any. `None`: taken, or none of this machine's.
+    fn at(address: IpAddr, port: u16) -> Option<Self> {
+        use rustix::net::{AddressFamily, SocketType, bind, socket};
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket(family, SocketType::STREAM, None).ok()?;
+        bind(&socket, &SocketAddr::new(address, port)).ok()?;
+        Some(Self(socket.into()))
+    }
+
+    fn any() -> Self {
+        Self::at(V4, 0).unwrap()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// Listens from now on.
+    fn open(self) -> TcpListener {
+        rustix::net::listen(&self.0, 128).unwrap();
+        self.0
+    }
 }
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 #[test]
 fn an_app_that_is_not_there_is_a_502_that_a_person_understands() {
-    let sheen = Setup::to_address(&format!("127.0.0.1:{}", closed_port())).start();
+    let closed = Closed::any();
+    let sheen = Setup::to_address(&closed.address().to_string()).start();
     sheen.expect_log("while connecting to upstream");
     for _ in 0..2 {
         let answer = sheen.client().get(NAME, "/");
@@ -35,12 +63,12 @@ fn an_app_that_is_not_there_is_a_502_that_a_person_understands() {
 
 #[test]
 fn an_app_that_comes_back_is_found_at_once() {
-    let port = closed_port();
-    let sheen = Setup::to_address(&format!("127.0.0.1:{port}")).start();
+    let closed = Closed::any();
+    let sheen = Setup::to_address(&closed.address().to_string()).start();
     sheen.expect_log("while connecting to upstream");
     assert_eq!(sheen.client().get(NAME, "/").status(), 502);
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let app = Upstream::start_on(listener, |conn| conn.answer_all(|_| ok("back").into_bytes()));
+    let app =
+        Upstream::start_on(closed.open(), |conn| conn.answer_all(|_| ok("back").into_bytes()));
     assert_eq!(sheen.client().get(NAME, "/").text(), "back");
     assert_eq!(app.connections(), 1);
 }
@@ -69,9 +97,22 @@ fn a_missing_unix_socket_is_a_502() {
 
 #[test]
 fn a_port_alone_finds_an_app_on_either_loopback_address() {
-    for address in ["127.0.0.1:0", "[::1]:0"] {
-        let Ok(listener) = TcpListener::bind(address) else { continue };
-        let app = Upstream::start_on(listener, |conn| conn.answer_all(|_| ok("here").into_bytes()));
+    let mut addresses = vec![V4, V6];
+    addresses.retain(|address| Closed::at(*address, 0).is_some());
+    for address in &addresses {
+        // The port is held closed at the other address: somebody else's app could answer there.
+        let (here, _there) = (0..100)
+            .find_map(|_| {
+                let here = Closed::at(*address, 0)?;
+                let port = here.address().port();
+                let others = addresses.iter().filter(|other| *other != address);
+                let there =
+                    others.map(|other| Closed::at(*other, port)).collect::<Option<Vec<_>>>();
+                Some((here, there?))
+            })
+            .expect("a port that is free at both");
+        let app =
+            Upstream::start_on(here.open(), |conn| conn.answer_all(|_| ok("here").into_bytes()));
         let sheen = Setup::to_address(&format!(":{}", app.port())).start();
         // The address that refused may be mentioned; the request must not suffer.
         assert_eq!(sheen.client().get(NAME, "/").text(), "here", "{address}");

@@ -58,7 +58,7 @@ fn garbage_gets_an_alert() {
 
 #[test]
 #[ignore = "runs in the machine"]
-fn uploads_and_websockets_work_after_the_hand_over() {
+fn uploads_work_after_the_hand_over() {
     let app = scene::app();
     let sheen = scene::setup(&app).start();
     let mut client = scene::handed_over(&sheen);

@@ -51,10 +51,7 @@ fn https(sheen: &Sheen, path: &str) -> String {
 
 #[test]
 fn a_page_comes_over_http_1_1_whatever_curl_offers() {
-    if !parts::present(&[Part::Curl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
+    let Some(_turn) = parts::beside_others(&[Part::Curl]) else { return };
     let app = Upstream::ok("the page");
     let dir = TempDir::new().unwrap();
     let sheen = serving(&app, &dir);
@@ -73,10 +70,7 @@ fn a_page_comes_over_http_1_1_whatever_curl_offers() {
 
 #[test]
 fn an_upload_waits_for_the_100_and_comes_back_whole() {
-    if !parts::present(&[Part::Curl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
+    let Some(_turn) = parts::beside_others(&[Part::Curl]) else { return };
     let app = Upstream::echo();
     let dir = TempDir::new().unwrap();
     let sheen = serving(&app, &dir);
@@ -103,10 +97,7 @@ fn an_upload_waits_for_the_100_and_comes_back_whole() {
 
 #[test]
 fn head_tells_the_length_and_sends_no_body() {
-    if !parts::present(&[Part::Curl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
+    let Some(_turn) = parts::beside_others(&[Part::Curl]) else { return };
     let app = Upstream::start(|conn| {
         conn.answer_all(|request| {
             let whole = upstream::ok("the page");
@@ -143,10 +134,7 @@ fn head_tells_the_length_and_sends_no_body() {
 
 #[test]
 fn plain_http_leads_to_https() {
-    if !parts::present(&[Part::Curl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
+    let Some(_turn) = parts::beside_others(&[Part::Curl]) else { return };
     let app = Upstream::mirror();
     let dir = TempDir::new().unwrap();
     let sheen = serving(&app, &dir);

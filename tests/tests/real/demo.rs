@@ -18,10 +18,7 @@ const BARS: &str = "document.querySelectorAll('#plot rect').length";
 
 #[test]
 fn the_demo_draws_what_the_slider_says_and_greys_out_when_ended() {
-    if !parts::present(&[Part::Chromium]) {
-        return;
-    }
-    let _turn = parts::beside_others();
+    let Some(_turn) = parts::beside_others(&[Part::Chromium]) else { return };
     let ports = ["demo", "--listen-https", "127.0.0.1:0", "--listen-http", "127.0.0.1:0"];
     let mut sheen = Sheen::spawn(Setup::to_address(""), TempDir::new().unwrap(), &ports);
     let trusting = Offer { trusting: true, ..Offer::default() }.config();

@@ -1,7 +1,7 @@
 //! What openssl s_client, the tool operators look with, sees: protocols, the chain, resumption, the
 //! end.
 
-use std::path::Path;
+use std::sync::RwLockReadGuard;
 
 use sheen_tests::pki::Identity;
 use sheen_tests::sheen::{NAME, Setup, Sheen};
@@ -13,30 +13,46 @@ use crate::parts::{self, Part, Ran};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n";
 
-fn serving(app: &Upstream, dir: &TempDir) -> (Sheen, Identity) {
-    let identity = authority::issue(&[NAME]);
-    let mut setup = Setup::to(app);
-    setup.sites[0].files = vec![identity.write(dir.path(), "site")];
-    (setup.start(), identity)
+/// A page behind sheen, for s_client to ask for.
+struct Served {
+    sheen: Sheen,
+    identity: Identity,
+    dir: TempDir,
+    _app: Upstream,
+    _turn: RwLockReadGuard<'static, ()>,
 }
 
-/// One request by s_client, which checks the chain and the name and reads to the end.
-fn s_client(sheen: &Sheen, dir: &Path, arguments: &[&str]) -> Ran {
-    let (root, address) = (authority::write_root(dir), sheen.https().to_string());
-    let usual = [
-        "s_client",
-        "-connect",
-        &address,
-        "-servername",
-        NAME,
-        "-CAfile",
-        &root,
-        "-verify_hostname",
-        NAME,
-        "-verify_return_error",
-        "-ign_eof",
-    ];
-    parts::run(30, "openssl", &[&usual[..], arguments].concat(), REQUEST)
+impl Served {
+    /// `None` when openssl is missing and the environment allows it.
+    fn start() -> Option<Self> {
+        let turn = parts::beside_others(&[Part::Openssl])?;
+        let app = Upstream::ok("the page");
+        let dir = TempDir::new().unwrap();
+        let identity = authority::issue(&[NAME]);
+        let mut setup = Setup::to(&app);
+        setup.sites[0].files = vec![identity.write(dir.path(), "site")];
+        Some(Self { sheen: setup.start(), identity, dir, _app: app, _turn: turn })
+    }
+
+    /// One request by s_client, which checks the chain and the name and reads to the end.
+    fn s_client(&self, arguments: &[&str]) -> Ran {
+        let root = authority::write_root(self.dir.path());
+        let address = self.sheen.https().to_string();
+        let usual = [
+            "s_client",
+            "-connect",
+            &address,
+            "-servername",
+            NAME,
+            "-CAfile",
+            &root,
+            "-verify_hostname",
+            NAME,
+            "-verify_return_error",
+            "-ign_eof",
+        ];
+        parts::run(30, "openssl", &[&usual[..], arguments].concat(), REQUEST)
+    }
 }
 
 /// Asserts an exchange without a flaw: the answer, a good chain, an end by close_notify.
@@ -49,58 +65,40 @@ fn goes_well(said: &Ran) {
 
 #[test]
 fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
-    if !parts::present(&[Part::Openssl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
-    let app = Upstream::ok("the page");
-    let dir = TempDir::new().unwrap();
-    let (sheen, _) = serving(&app, &dir);
+    let Some(served) = Served::start() else { return };
     for (option, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
-        let said = s_client(&sheen, dir.path(), &[option]);
+        let said = served.s_client(&[option]);
         goes_well(&said);
         assert!(said.text().contains(&format!("New, {name}, Cipher is")), "{}", said.text());
     }
     for option in ["-tls1_1", "-tls1"] {
         // At level 0 openssl itself is willing.
-        let said = s_client(&sheen, dir.path(), &[option, "-cipher", "ALL:@SECLEVEL=0"]);
+        let said = served.s_client(&[option, "-cipher", "ALL:@SECLEVEL=0"]);
         assert!(!said.status.success());
         assert!(said.text().contains("New, (NONE), Cipher is (NONE)"), "{}", said.text());
         // The refusal is sheen's, in words of TLS.
         assert!(said.err.contains("SSL alert number"), "{}", said.err);
     }
-    goes_well(&s_client(&sheen, dir.path(), &[]));
+    goes_well(&served.s_client(&[]));
 }
 
 #[test]
 fn only_ciphers_with_forward_secrecy_are_taken() {
-    if !parts::present(&[Part::Openssl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
-    let app = Upstream::ok("the page");
-    let dir = TempDir::new().unwrap();
-    let (sheen, _) = serving(&app, &dir);
+    let Some(served) = Served::start() else { return };
     for ciphers in
         ["kRSA:@SECLEVEL=0", "DHE:@SECLEVEL=0", "ECDHE+AES+SHA:@SECLEVEL=0", "aNULL:@SECLEVEL=0"]
     {
-        let said = s_client(&sheen, dir.path(), &["-tls1_2", "-cipher", ciphers]);
+        let said = served.s_client(&["-tls1_2", "-cipher", ciphers]);
         assert!(said.err.contains("SSL alert number 40"), "{ciphers}: {}", said.err);
     }
-    goes_well(&s_client(&sheen, dir.path(), &["-tls1_2", "-cipher", "ECDHE+AESGCM"]));
-    goes_well(&s_client(&sheen, dir.path(), &["-tls1_2", "-cipher", "ECDHE+CHACHA20"]));
+    goes_well(&served.s_client(&["-tls1_2", "-cipher", "ECDHE+AESGCM"]));
+    goes_well(&served.s_client(&["-tls1_2", "-cipher", "ECDHE+CHACHA20"]));
 }
 
 #[test]
 fn the_chain_is_the_leaf_and_its_intermediate() {
-    if !parts::present(&[Part::Openssl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
-    let app = Upstream::ok("the page");
-    let dir = TempDir::new().unwrap();
-    let (sheen, identity) = serving(&app, &dir);
-    let said = s_client(&sheen, dir.path(), &["-showcerts"]);
+    let Some(served) = Served::start() else { return };
+    let said = served.s_client(&["-showcerts"]);
     goes_well(&said);
     let text = said.text();
     let chain: Vec<&str> = text.lines().filter(|line| is_link(line)).map(str::trim).collect();
@@ -111,7 +109,7 @@ fn the_chain_is_the_leaf_and_its_intermediate() {
         .split_inclusive("-----END CERTIFICATE-----\n")
         .filter_map(|part| part.find("-----BEGIN CERTIFICATE-----").map(|at| &part[at..]))
         .collect();
-    assert!(shown.starts_with(&identity.chain_pem), "the file's certificates, in its order");
+    assert!(shown.starts_with(&served.identity.chain_pem), "the file's certificates, in its order");
 }
 
 /// Whether a line is of the list "Certificate chain": a subject or an issuer.
@@ -121,18 +119,12 @@ fn is_link(line: &str) -> bool {
 
 #[test]
 fn a_session_is_resumed() {
-    if !parts::present(&[Part::Openssl]) {
-        return;
-    }
-    let _turn = parts::beside_others();
-    let app = Upstream::ok("the page");
-    let dir = TempDir::new().unwrap();
-    let (sheen, _) = serving(&app, &dir);
+    let Some(served) = Served::start() else { return };
     for (option, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
-        let path = dir.path().join(name);
+        let path = served.dir.path().join(name);
         let path = path.to_str().unwrap();
-        goes_well(&s_client(&sheen, dir.path(), &[option, "-sess_out", path]));
-        let said = s_client(&sheen, dir.path(), &[option, "-sess_in", path]);
+        goes_well(&served.s_client(&[option, "-sess_out", path]));
+        let said = served.s_client(&[option, "-sess_in", path]);
         goes_well(&said);
         assert!(said.text().contains(&format!("Reused, {name}, Cipher is")), "{}", said.text());
     }

@@ -68,15 +68,16 @@ fn has_shiny() -> bool {
 
 static TURNS: RwLock<()> = RwLock::new(());
 
-/// The turn of a test that others may run beside. Held until dropped.
-pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
-    TURNS.read().unwrap_or_else(|failed| failed.into_inner())
+/// The turn of a test that needs `parts` and that others may run beside, held until dropped. `None`
+/// and panics as [`present`] has it.
+pub(crate) fn beside_others(parts: &[Part]) -> Option<RwLockReadGuard<'static, ()>> {
+    present(parts).then(|| TURNS.read().unwrap_or_else(|failed| failed.into_inner()))
 }
 
-/// The turn of a test that measures against its own clock and would take a busy machine for a
-/// fault.
-pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
-    TURNS.write().unwrap_or_else(|failed| failed.into_inner())
+/// As [`beside_others`], for a test that measures against its own clock and would take a busy
+/// machine for a fault.
+pub(crate) fn alone(parts: &[Part]) -> Option<RwLockWriteGuard<'static, ()>> {
+    present(parts).then(|| TURNS.write().unwrap_or_else(|failed| failed.into_inner()))
 }
 
 /// What a tool said and how it ended.

@@ -31,10 +31,7 @@ pub(crate) struct Page {
 impl Scene {
     /// `None` when parts are missing and the environment allows it.
     pub(crate) fn open() -> Option<Self> {
-        if !parts::present(&[Part::Chromium, Part::Shiny]) {
-            return None;
-        }
-        let turn = parts::beside_others();
+        let turn = parts::beside_others(&[Part::Chromium, Part::Shiny])?;
         let app = Shiny::start();
         let certbot = Certbot::new(&authority::issue(&[NAME]));
         let mut setup = Setup::to_address(&app.address());

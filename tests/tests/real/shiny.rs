@@ -1,11 +1,10 @@
 //! The Shiny app of `tests/real/app.R` in an R of its own.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use sheen_tests::wait;
+use sheen_tests::{port, wait};
 use tempfile::TempDir;
 
 /// Megabytes that the download link gives.
@@ -29,7 +28,7 @@ impl Shiny {
         fs::write(dir.path().join("block"), sheen_tests::pattern(0, block_len())).unwrap();
         let mut said = String::new();
         for _ in 0..PORTS_TRIED {
-            let port = free_port();
+            let port = port::free();
             let mut child = spawn(dir.path(), port);
             let mut listens = false;
             wait::until("the Shiny app", || {
@@ -79,10 +78,6 @@ fn spawn(dir: &Path, port: u16) -> Child {
         .stderr(log)
         .spawn()
         .unwrap()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The period of [`sheen_tests::pattern`]: the app repeats what it reads.

@@ -38,10 +38,7 @@ const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Security-Pol
 
 #[test]
 fn testssl_finds_no_weakness() {
-    if !parts::present(&[Part::Testssl]) {
-        return;
-    }
-    let _turn = parts::alone();
+    let Some(_turn) = parts::alone(&[Part::Testssl]) else { return };
     let findings = scan();
     let ids = |severities: &[&str]| {
         let bad =

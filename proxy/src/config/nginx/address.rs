@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::lex::Word;
 use super::values;
+use crate::config::address::UNIX_PATH_BYTES_MAX;
 
 /// One `listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,13 +166,7 @@ fn time_or_none(text: &str) -> Option<Option<Duration>> {
 
 fn listen_address(text: &str) -> Result<(ListenAddress, RangeInclusive<u16>), &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err("no path in the unix domain socket");
-        }
-        if path.len() > UNIX_PATH_BYTES_MAX {
-            return Err("too long path in the unix domain socket");
-        }
-        return Ok((ListenAddress::Unix(path.to_owned()), 0..=0));
+        return Ok((ListenAddress::Unix(unix_path(path)?), 0..=0));
     }
     if text.contains(['/', '?']) {
         return Err("invalid host");
@@ -303,13 +298,7 @@ pub fn url(text: &str) -> Result<Url, String> {
 
 fn target(text: &str) -> Result<Target, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err("no path in the unix domain socket");
-        }
-        if path.len() > UNIX_PATH_BYTES_MAX {
-            return Err("too long path in the unix domain socket");
-        }
-        return Ok(Target::Unix(path.to_owned()));
+        return Ok(Target::Unix(unix_path(path)?));
     }
     if let Some(rest) = text.strip_prefix('[') {
         let (ip, written) = bracketed(rest)?;
@@ -386,13 +375,19 @@ pub fn member(arguments: &[Word]) -> Result<Member, String> {
     Ok(member)
 }
 
+fn unix_path(path: &str) -> Result<String, &'static str> {
+    match path.len() {
+        0 => Err("no path in the unix domain socket"),
+        1..=UNIX_PATH_BYTES_MAX => Ok(path.to_owned()),
+        _ => Err("too long path in the unix domain socket"),
+    }
+}
+
 fn without_port(host: &str) -> &str {
     host.split(':').next().unwrap_or_default()
 }
 
 const HOST_NOT_FOUND: &str = "host not found";
-/// `sun_path` holds 108 bytes with the NUL.
-const UNIX_PATH_BYTES_MAX: usize = 107;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::tree::Source;
+use crate::errno;
 use crate::limits::{CONFIG_BYTES_IN_ALL_MAX, CONFIG_DEPTH_MAX, CONFIG_FILES_MAX};
 
 /// What has been read so far.
@@ -25,7 +26,9 @@ impl Files {
     /// follow. What is wrong is said as nginx says it.
     pub(super) fn open(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         let name = path.display();
-        let failed = |call: &str, error: &io::Error| format!("{call} \"{name}\" {}", reason(error));
+        let failed = |call: &str, error: &io::Error| {
+            format!("{call} \"{name}\" failed ({})", errno::words(error))
+        };
         if self.closed {
             return Err(format!("open() \"{name}\" failed"));
         }
@@ -80,18 +83,6 @@ pub(super) fn named(argument: &[u8], conf_prefix: &Path) -> Result<Vec<PathBuf>,
     let mut paths: Vec<PathBuf> = found.flatten().take(CONFIG_FILES_MAX + 1).collect();
     paths.sort_by(|left, right| left.as_os_str().cmp(right.as_os_str()));
     Ok(paths)
-}
-
-/// `failed (2: No such file or directory)`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(code) => {
-            let text = text.split(" (os error").next().unwrap_or_default();
-            format!("failed ({code}: {text})")
-        }
-        None => format!("failed ({text})"),
-    }
 }
 
 #[cfg(test)]

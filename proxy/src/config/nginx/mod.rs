@@ -2,7 +2,8 @@
 //!
 //! Read in this order: `lex` (words), [`tree`] (directives and blocks), [`table`] (what every
 //! directive is), `check` (the tree against the table), with `rules`, [`values`], [`address`],
-//! [`condition`] and [`location`] for the arguments, `include` for files and `hint` for what to do.
+//! [`condition`] and [`location`] for the arguments, `include` for files and `hint` for what to do;
+//! then [`lower`], which makes what runs of it.
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub struct Options {
     pub conf_prefix: PathBuf,
     /// `-g`, in their order.
     pub globals: Vec<String>,
+    /// `-e`: the error log of a file that names none.
+    pub error_log: Option<String>,
 }
 
 /// Reads a file and all it includes. Everything that is wrong is reported at once, in the order in
@@ -49,7 +52,12 @@ pub fn read(path: &Path, options: &Options) -> Result<Tree, Vec<Problem>> {
 pub fn fuzz(text: &[u8]) {
     tree::fuzz_print(text);
     let folder = PathBuf::from("/nonexistent");
-    let options = Options { prefix: folder.clone(), conf_prefix: folder, globals: Vec::new() };
+    let options = Options {
+        prefix: folder.clone(),
+        conf_prefix: folder,
+        globals: Vec::new(),
+        error_log: None,
+    };
     for problem in Check::new(&options).run_text(text) {
         assert!(!problem.what.is_empty() && !problem.file.is_empty(), "{problem:?}");
     }

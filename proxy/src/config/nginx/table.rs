@@ -43,7 +43,8 @@ pub const IF_LOCATION: Contexts = 1 << 6;
 pub const LIMIT_EXCEPT: Contexts = 1 << 7;
 pub const UPSTREAM: Contexts = 1 << 8;
 
-const CONTEXT_NAMES: [(Contexts, &str); 9] = [
+/// Each context with its name in nginx's documentation.
+pub const CONTEXT_NAMES: [(Contexts, &str); 9] = [
     (MAIN, "main"),
     (EVENTS, "events"),
     (HTTP, "http"),

@@ -37,9 +37,13 @@ impl Bench {
     }
 
     fn read(&self) -> Result<Tree, Vec<Problem>> {
+        self.read_with(Vec::new())
+    }
+
+    fn read_with(&self, globals: Vec<String>) -> Result<Tree, Vec<Problem>> {
         let prefix = self.folder.path().to_owned();
-        let options = Options { prefix: prefix.clone(), conf_prefix: prefix, globals: Vec::new() };
-        read(&self.path(), &options)
+        let conf_prefix = prefix.clone();
+        read(&self.path(), &Options { prefix, conf_prefix, globals, error_log: None })
     }
 
     /// What we say of a text: `t:LINE WHAT -> HINT`, line by line.
@@ -208,9 +212,7 @@ fn globals_come_first_and_share_the_top_with_the_file() {
     let bench = Bench::new();
     bench.write("t", "events { }\ndaemon on;\n");
     let read = |globals: &[&str]| {
-        let globals = globals.iter().map(|global| (*global).to_owned()).collect();
-        let prefix = bench.folder.path().to_owned();
-        read(&bench.path(), &Options { prefix: prefix.clone(), conf_prefix: prefix, globals })
+        bench.read_with(globals.iter().map(|global| (*global).to_owned()).collect())
     };
     let tree = read(&["pid x; worker_processes 2;"]).unwrap();
     let names: Vec<String> = tree.main.iter().map(|d| d.name().into_owned()).collect();

@@ -96,18 +96,13 @@ impl<'t> Lower<'t> {
                 self.note(line, what);
             }
         }
-        let Some(line) = lines.first() else { return (LogTarget::Stderr, Level::Error) };
-        let level = match line.arg(1) {
-            b"debug" => Level::Debug,
-            b"info" => Level::Info,
-            b"notice" => Level::Notice,
-            b"warn" => Level::Warn,
-            b"crit" => Level::Crit,
-            b"alert" => Level::Alert,
-            b"emerg" => Level::Emerg,
-            _ => Level::Error,
+        let Some(line) = lines.first() else {
+            let named = self.options.error_log.as_deref().and_then(|name| self.named(name));
+            return (named.unwrap_or(LogTarget::Stderr), Level::Error);
         };
-        (self.target(line).unwrap_or(LogTarget::Stderr), level)
+        let level = Level::ALL.into_iter().find(|level| level.word().as_bytes() == line.arg(1));
+        let target = self.target(line).unwrap_or_else(|| LogTarget::File("/dev/null".into()));
+        (target, level.unwrap_or(Level::Error))
     }
 
     /// `None` for a log that nobody keeps.
@@ -117,7 +112,12 @@ impl<'t> Lower<'t> {
             self.problem(line, format!("a log in \"{name}\" is not supported yet"));
             return None;
         }
-        match &*name {
+        self.named(&name)
+    }
+
+    /// A log by its name; `None` for one that nobody keeps.
+    fn named(&self, name: &str) -> Option<LogTarget> {
+        match name {
             "stderr" | "/dev/stderr" => Some(LogTarget::Stderr),
             "/dev/stdout" => Some(LogTarget::Stdout),
             "/dev/null" => None,

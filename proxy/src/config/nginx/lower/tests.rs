@@ -19,7 +19,8 @@ fn load_text(text: &str) -> Result<Loaded, Vec<Problem>> {
     let path = folder.path().join("t");
     fs::write(&path, text).unwrap();
     let prefix = folder.path().to_owned();
-    load(&path, &Options { prefix: prefix.clone(), conf_prefix: prefix, globals: Vec::new() })
+    let conf_prefix = prefix.clone();
+    load(&path, &Options { prefix, conf_prefix, globals: Vec::new(), error_log: None })
 }
 
 /// Of what stands in `http`; the file is right.

@@ -34,18 +34,6 @@ fn verdict(said: Option<&str>, name: &str) -> Verdict {
     Verdict::Fits
 }
 
-const PLACES: [(Contexts, &str); 9] = [
-    (MAIN, "main"),
-    (EVENTS, "events"),
-    (HTTP, "http"),
-    (SERVER, "server"),
-    (LOCATION, "location"),
-    (IF_SERVER, "if in server"),
-    (IF_LOCATION, "if in location"),
-    (LIMIT_EXCEPT, "limit_except"),
-    (UPSTREAM, "upstream"),
-];
-
 /// The directive with so many arguments, in the form that the row has.
 fn written(row: &Row, arguments: usize) -> String {
     let mut text = row.name.to_owned();
@@ -56,6 +44,12 @@ fn written(row: &Row, arguments: usize) -> String {
 
 fn least(row: &Row) -> usize {
     row.count().trailing_zeros() as usize
+}
+
+/// The first context in which it may stand.
+fn home(row: &Row) -> &'static str {
+    let mut contexts = CONTEXT_NAMES.iter().filter(|(context, _)| row.contexts & context != 0);
+    contexts.next().unwrap().1
 }
 
 /// Runs `compare` over all rows on as many threads as there are cores.
@@ -99,13 +93,13 @@ fn the_table_has_the_contexts_and_counts_of_nginx() {
             }
         };
         let contexts = named(row.name.as_bytes()).fold(0, |all, row| all | row.contexts);
-        for (context, place) in PLACES {
+        for (context, place) in CONTEXT_NAMES {
             let ours = if contexts & context == 0 { Verdict::NotAllowed } else { Verdict::Fits };
             if ours == Verdict::NotAllowed || row.contexts & context != 0 {
                 compare(written(row, least(row)), place, ours);
             }
         }
-        let (_, place) = PLACES.iter().find(|(context, _)| row.contexts & context != 0).unwrap();
+        let place = home(row);
         for arguments in [0, 1, 2, 3, 4, 5, 9] {
             let fits = row.takes == Takes::Anything || allows(row.count(), arguments);
             let ours = if fits { Verdict::Fits } else { Verdict::WrongCount };
@@ -148,12 +142,12 @@ fn the_table_knows_what_may_stand_twice() {
         return;
     }
     let wrong = for_rows(|bench, row| {
-        let (_, place) = PLACES.iter().find(|(context, _)| row.contexts & context != 0).unwrap();
+        let place = home(row);
         // Modules are not there, and zones may stand once each.
         if ["load_module", "limit_conn", "limit_req"].contains(&row.name) {
             return Vec::new();
         }
-        let newer = *place == "upstream" && NEWER_IN_UPSTREAM.contains(&row.name);
+        let newer = place == "upstream" && NEWER_IN_UPSTREAM.contains(&row.name);
         if newer || NEWER.contains(&row.name) || row.takes == Takes::Anything {
             return Vec::new();
         }
