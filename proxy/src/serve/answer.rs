@@ -67,12 +67,8 @@ impl Ongoing {
         self.with(&seen, |mut context, host, _| {
             let location = &host.locations[at];
             let Content::Proxy(proxy) = &location.content else { return };
-            let last_modified = || {
-                let field = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("last-modified");
-                head.fields.list().iter().find(field).and_then(|field| date::parse(field.value))
-            };
             let added = &location.added;
-            let modified = added.expires.as_ref().and_then(|_| last_modified());
+            let modified = added.expires.as_ref().and_then(|_| last_modified(head));
             let fresh = added.freshness(status, modified, &mut context);
             if proxy.hides(b"server") {
                 respond::server(location.server, out);
@@ -115,4 +111,10 @@ impl Ongoing {
         });
         rewrite::end_answer(out, outgoing);
     }
+}
+
+/// In seconds since 1970.
+fn last_modified(head: &AnswerHead<'_, '_>) -> Option<i64> {
+    let is_it = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("last-modified");
+    head.fields.list().iter().find(is_it).and_then(|field| date::parse(field.value))
 }

@@ -87,11 +87,8 @@ impl Ongoing {
         // It was parsed before; whatever is left out here is empty.
         let _ = head.parse_with_uninit_headers(&self.head, &mut table);
         let host = &self.http.hosts[self.host];
-        let mut fields = head.headers;
-        if self.leaves_out {
-            let taken = keep_taken(fields, host.request_fields);
-            fields = &mut fields[..taken];
-        }
+        let fields =
+            if self.leaves_out { taken(head.headers, host.request_fields) } else { head.headers };
         let parsed = Parsed { method: head.method.unwrap_or_default(), fields };
         let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let local = self.local_text();
@@ -195,8 +192,8 @@ impl Ongoing {
     }
 }
 
-/// Moves the fields that are taken to the front; how many they are.
-fn keep_taken(fields: &mut [Header<'_>], takes: RequestFields) -> usize {
+/// Moves the fields that are taken to the front, and returns them.
+fn taken<'a, 'h>(fields: &'a mut [Header<'h>], takes: RequestFields) -> &'a [Header<'h>] {
     let mut kept = 0;
     for at in 0..fields.len() {
         if takes.takes(fields[at].name.as_bytes()) {
@@ -204,7 +201,7 @@ fn keep_taken(fields: &mut [Header<'_>], takes: RequestFields) -> usize {
             kept += 1;
         }
     }
-    kept
+    &fields[..kept]
 }
 
 impl Identity {
