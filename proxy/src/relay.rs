@@ -49,7 +49,7 @@ pub enum Onward {
     Data,
     /// Chunks where the size is not known.
     Framed { trailers: bool },
-    /// Chunks whatever it was, without the last one: see [`Wrapping::OpenChunks`].
+    /// Chunks whatever it was, without the last one: whoever moves it writes that.
     OpenChunks,
 }
 
