@@ -15,9 +15,9 @@ use std::mem;
 use crate::limits::{BUF_BYTES, HEADROOM_BYTES, POSTED_RECEIVES_MAX, RECORD_BUF_BYTES};
 
 thread_local! {
-    /// Spare memory of [`BUF_BYTES`], for what moves.
+    /// Spare memory of [`BUF_BYTES`], for large bodies.
     static POOL: Pool = const { RefCell::new(Vec::new()) };
-    /// Spare memory of [`RECORD_BUF_BYTES`], for what waits in the ring.
+    /// Spare memory of [`RECORD_BUF_BYTES`], for all else.
     static RECORD_POOL: Pool = const { RefCell::new(Vec::new()) };
 }
 
@@ -42,9 +42,7 @@ impl Buf {
 
     /// An empty buffer with room for one record, to be posted to the ring.
     pub fn for_record() -> Self {
-        let pooled = RECORD_POOL.with_borrow_mut(Vec::pop);
-        let bytes = pooled.unwrap_or_else(|| vec![0; POOLED_RECORD_BYTES]);
-        Self { bytes, start: HEADROOM_BYTES, end: HEADROOM_BYTES }
+        Self { bytes: take(RECORD_BUF_BYTES), start: HEADROOM_BYTES, end: HEADROOM_BYTES }
     }
 
     pub fn len(&self) -> usize {
@@ -157,7 +155,10 @@ impl fmt::Debug for Buf {
 
 /// Memory for at least `want` data bytes: from the pool unless it is unusually large.
 fn take(want: usize) -> Vec<u8> {
-    if want <= BUF_BYTES + HEADROOM_BYTES {
+    if want <= RECORD_BUF_BYTES {
+        let pooled = RECORD_POOL.with_borrow_mut(Vec::pop);
+        pooled.unwrap_or_else(|| vec![0; POOLED_RECORD_BYTES])
+    } else if want <= BUF_BYTES + HEADROOM_BYTES {
         let pooled = POOL.with_borrow_mut(Vec::pop);
         pooled.unwrap_or_else(|| vec![0; POOLED_BYTES])
     } else {
@@ -182,16 +183,17 @@ fn give_back(bytes: Vec<u8>) {
 
 /// Lets go of half of the spare memory that a burst has left behind; called once a tick.
 pub fn trim() {
-    RECORD_POOL.with_borrow_mut(|pool| {
-        let keep = (pool.len() / 2).max(POOL_BUFFERS_MAX).min(pool.len());
-        pool.truncate(keep);
-    });
+    for (pool, least) in [(&POOL, POOL_BUFFERS_MIN), (&RECORD_POOL, POOL_BUFFERS_MAX)] {
+        pool.with_borrow_mut(|pool| pool.truncate((pool.len() / 2).max(least)));
+    }
 }
 
 const POOLED_BYTES: usize = HEADROOM_BYTES + BUF_BYTES + HEADROOM_BYTES;
 const POOLED_RECORD_BYTES: usize = HEADROOM_BYTES + RECORD_BUF_BYTES;
-/// Spare buffers of each size that a worker keeps: about 5 MiB.
+/// Spare buffers that a worker keeps while it is busy: 8 MiB of the large ones, 1 MiB of the small.
 const POOL_BUFFERS_MAX: usize = 64;
+/// Large ones that it keeps at rest: 1 MiB.
+const POOL_BUFFERS_MIN: usize = 8;
 
 #[cfg(test)]
 mod tests {

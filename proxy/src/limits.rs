@@ -100,8 +100,9 @@ pub const CONFIG_PROBLEMS_MAX: usize = 200;
 pub const HEADROOM_BYTES: usize = 1024;
 /// Plaintext of a TLS record at the most, RFC 8446 section 5.1.
 pub const RECORD_BYTES_MAX: usize = 16 << 10;
-/// Data bytes of a pooled buffer: four TLS records.
-pub const BUF_BYTES: usize = 64 << 10;
+/// Data bytes of a pooled buffer: eight TLS records. Waking the other end of a large body costs more
+/// than the copies, so pieces are large.
+pub const BUF_BYTES: usize = 128 << 10;
 /// Data bytes of a buffer that waits in the ring: one TLS record.
 pub const RECORD_BUF_BYTES: usize = 17 << 10;
 /// Receives that one worker has in its ring at a time, each with such a buffer.

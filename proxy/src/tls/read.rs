@@ -164,7 +164,11 @@ impl Stream {
                 (if cancelled { Ok(None) } else { received.map(Some) }, RECORD_BUF_BYTES)
             }
             None => {
-                let space = into.space(RECORD_BUF_BYTES);
+                let want = match self.pace.get() {
+                    Pace::Bulk => BUF_BYTES.saturating_sub(into.len()).max(RECORD_BUF_BYTES),
+                    Pace::Idle | Pace::Busy => RECORD_BUF_BYTES,
+                };
+                let space = into.space(want);
                 let room = space.len().min(BUF_BYTES);
                 let received = self.socket.try_recv(&mut space[..room]);
                 if let Ok(Some(n)) = received {
@@ -325,4 +329,4 @@ fn looks_like_http(first: &[u8]) -> bool {
 const UNRECOGNIZED_NAME: u8 = 112;
 /// Unconsumed ciphertext beyond this can't be a record or a handshake message that rustls accepts
 /// (64 KiB).
-const INCOMING_BYTES_MAX: usize = 2 * BUF_BYTES;
+const INCOMING_BYTES_MAX: usize = 128 << 10;
