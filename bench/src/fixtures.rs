@@ -1,6 +1,7 @@
 //! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS
 //! session.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,12 +15,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, SignatureScheme};
 use sheen::buf::Buf;
-use sheen::config::native;
+use sheen::config::{Offer, native};
 use sheen::context::Snapshot;
 use sheen::log;
 use sheen::plan::{Context, Plan};
 use sheen::redirect::{Location, Redirect};
 use sheen::route::Routes;
+use sheen::tls::config::Configs;
 use sheen::tls::{self, session::Session};
 
 use crate::hot;
@@ -99,7 +101,13 @@ impl Certificates {
         fs::write(&key_file, key.serialize_pem()).expect("the folder is ours");
         let mut all = vec![NAME.to_owned()];
         all.extend((1..names).map(|number| format!("site-{number}.example")));
-        let source = Source { cert: cert_file, key: key_file, names: all, default: true };
+        let source = Source {
+            cert: cert_file,
+            key: key_file,
+            names: all,
+            default: true,
+            group: String::new(),
+        };
         let (store, _) = Store::open(vec![source.clone()]).expect("the pair fits");
         Self { store, source, _folder: folder }
     }
@@ -123,10 +131,14 @@ pub fn snapshot() -> Snapshot {
     let ticketer = tickets::ticketer();
     let resolver = Arc::new(Resolver(Certificates::new(1).store));
     let offload = tls::ktls::Offload::default();
+    let offer = Offer::of(config.protocols);
     Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
-        tls: tls::config::server(config.protocols, resolver, ticketer, &offload),
+        tls: Configs {
+            one: tls::config::server(&offer, resolver, ticketer, &offload),
+            by_address: HashMap::new(),
+        },
         offload,
         redirect: Redirect::new(443),
         trusted_proxies: Vec::new(),

@@ -71,6 +71,7 @@ fn ensure_at(state_dir: &Path, names: &[String], now: i64) -> Result<Development
         key: state_dir.join("development-key.pem"),
         names: wanted_names(names),
         default: false,
+        group: String::new(),
     };
     let known = authority.load(now)?;
     let created = known.is_none();

@@ -72,6 +72,7 @@ pub fn fuzz_load(bytes: &[u8]) {
         key: key.to_path_buf(),
         names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
         default: false,
+        group: String::new(),
     };
     if let Ok(chain) = decode_chain(&bytes.cert, cert) {
         crate::check::inspect(&chain, &source);

@@ -17,6 +17,7 @@ pub struct CertSet {
     /// By what follows the asterisk: `.example.com`. It stands for exactly one label.
     wildcard: HashMap<Box<[u8]>, Entry>,
     default: Entry,
+    groups: HashMap<Box<str>, Entry>,
     identities: Vec<Arc<Identity>>,
 }
 
@@ -29,6 +30,7 @@ impl CertSet {
         for (source, identity) in pairs {
             set.identities.push(Arc::clone(identity));
             source.names.iter().for_each(|name| set.entry(name).add(identity));
+            set.groups.entry(source.group.as_str().into()).or_default().add(identity);
         }
         set.seal();
         for (_, identity) in pairs {
@@ -46,6 +48,11 @@ impl CertSet {
         schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         sni.and_then(|name| self.find(name)).unwrap_or(&self.default).choose(schemes)
+    }
+
+    /// As [`CertSet::select`], among the pairs of one group.
+    pub fn select_of(&self, group: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.groups.get(group)?.choose(schemes)
     }
 
     /// Every identity, in the order of the sources.

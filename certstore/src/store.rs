@@ -26,6 +26,8 @@ pub struct Source {
     pub names: Vec<String>,
     /// True exactly when this pair answers clients that ask for an unknown name, or for none.
     pub default: bool,
+    /// Pairs that belong to one server have the same; see [`Store::select_of`].
+    pub group: String,
 }
 
 /// The identities in service and the files they come from.
@@ -113,12 +115,18 @@ impl Store {
     }
 
     /// Answers one handshake without taking hold of the set.
-    pub(crate) fn select(
+    pub fn select(
         &self,
         sni: Option<&str>,
         schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         self.set.load().select(sni, schemes)
+    }
+
+    /// Answers one handshake from the pairs of one group; `None` where there is no such group, as
+    /// there may be for a moment while sources are replaced.
+    pub fn select_of(&self, group: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.set.load().select_of(group, schemes)
     }
 
     /// Every file of every source, without doubles.

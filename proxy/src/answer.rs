@@ -20,7 +20,7 @@ use crate::io::splice::Pipe;
 use crate::limits::{INTERIM_ANSWERS_MAX, KTLS_BODY_BYTES_MIN, Limits};
 use crate::plan::Terms;
 use crate::record::Record;
-use crate::relay::{Body, Half};
+use crate::relay::{Body, Half, Onward};
 use crate::serve::Ongoing;
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
@@ -69,6 +69,8 @@ impl Outcome {
 struct Sent {
     head: usize,
     body: Body,
+    /// The status, where trailers of ours end the body.
+    trailers: Option<u16>,
     outcome: Outcome,
 }
 
@@ -116,11 +118,15 @@ impl Exchange<'_> {
                 stage: Stage::ReadAnswerBody,
                 limit: self.limits.timeouts.upstream_answer,
                 paused: self.uploading,
+                heeds_client: self.heeds_client(),
             };
             let result = self.pass(half).await;
             self.record.sent.set(sent.body.passed());
             self.record.tries.body(sent.body.raw());
             result?;
+            if let Some(status) = sent.trailers {
+                self.end_with_trailers(status).await?;
+            }
             // What follows an answer nobody asked for.
             let Outcome::Whole { keep_client, keep_upstream } = sent.outcome else {
                 return Ok(sent.outcome);
@@ -130,6 +136,18 @@ impl Exchange<'_> {
                 keep_upstream: keep_upstream && buf.is_empty(),
             });
         }
+    }
+
+    async fn end_with_trailers(&self, status: u16) -> Result<(), Fault> {
+        let Some(ongoing) = self.ongoing else { return Ok(()) };
+        let mut out = Vec::new();
+        ongoing.borrow_mut().write_trailers(status, &mut out);
+        self.client.write(&out).await
+    }
+
+    /// False where an answer is awaited though the client has gone.
+    fn heeds_client(&self) -> bool {
+        self.ongoing.is_none_or(|ongoing| ongoing.borrow().heeds_client())
     }
 
     /// Sends the head and the body. Here, and nowhere else, is decided that the kernel does it.
@@ -192,6 +210,7 @@ impl Exchange<'_> {
     async fn read_head(&self, buf: &mut Buf) -> Result<usize, Fault> {
         let watch = &self.upstream.watch;
         let mut search = Search::default();
+        let heeds_client = self.heeds_client();
         loop {
             let found = search.find(buf.data()).map_err(|refusal| self.refused(refusal))?;
             let max = self.snapshot.limits.response_head_bytes_max;
@@ -203,7 +222,11 @@ impl Exchange<'_> {
             }
             watch.enter(Stage::ReadAnswerHead, self.answer_limit());
             watch.set_probing(true);
-            match self.upstream.read_unless(buf, || self.client.peer_closed()).await? {
+            match self
+                .upstream
+                .read_unless(buf, || heeds_client && self.client.peer_closed())
+                .await?
+            {
                 Input::Data => {}
                 Input::End | Input::Truncated => {
                     let cause = Cause::Closed;
@@ -275,8 +298,8 @@ impl Exchange<'_> {
             body: OutgoingBody::Tunnel,
         };
         self.write_head(out, head, raw, &outgoing);
-        let body = Body::of_answer(Length::None, true);
-        Sent { head: out.len(), body, outcome: Outcome::Tunnel }
+        let body = Body::of_answer(Length::None, Onward::Data);
+        Sent { head: out.len(), body, trailers: None, outcome: Outcome::Tunnel }
     }
 
     fn finish(
@@ -287,7 +310,14 @@ impl Exchange<'_> {
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
         let length = framing::answer(head, to_head).map_err(|refusal| self.refused(refusal))?;
-        let body = OutgoingBody::of(length, head.status, to_head, version);
+        let mut body = OutgoingBody::of(length, head.status, to_head, version);
+        let has_chunks = version == Version::Http11;
+        let adds = self.ongoing.is_some_and(|ongoing| ongoing.borrow().adds_trailers(head.status));
+        let framed = matches!(body, OutgoingBody::Sized(_) | OutgoingBody::Chunked);
+        let trailers = (adds && has_chunks && framed).then_some(head.status);
+        if trailers.is_some() {
+            body = OutgoingBody::Chunked;
+        }
         // The rest of an upload that is answered early stands in the way of another request.
         let keep_client = keep_alive
             && !self.uploading.get()
@@ -302,9 +332,15 @@ impl Exchange<'_> {
         let outgoing =
             Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts(), body };
         self.write_head(out, head, raw, &outgoing);
-        let body = Body::of_answer(length, version == Version::Http11);
+        let passed = self.ongoing.is_none_or(|ongoing| ongoing.borrow().passes_trailers());
+        let onward = match trailers {
+            Some(_) => Onward::OpenChunks,
+            None if has_chunks => Onward::Framed { trailers: passed },
+            None => Onward::Data,
+        };
+        let body = Body::of_answer(length, onward);
         let outcome = Outcome::Whole { keep_client, keep_upstream };
-        Ok(Sent { head: out.len(), body, outcome })
+        Ok(Sent { head: out.len(), body, trailers, outcome })
     }
 
     /// `None` on plain HTTP; else the whole line, empty where it is off.

@@ -100,6 +100,12 @@ impl Buf {
         }
     }
 
+    /// Keeps the first `n` bytes alone.
+    pub fn truncate(&mut self, n: usize) {
+        debug_assert!(n <= self.len());
+        self.end = self.start + n;
+    }
+
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;

@@ -28,7 +28,7 @@ pub async fn run(half: &mut Half<'_>, pipe: &mut Pipe) -> Result<(), Fault> {
         }
         if pipe.held() == 0 {
             half.from.watch.enter(half.stage, half.limit_now());
-            let gone = || half.to.peer_closed();
+            let gone = || half.heeds_client && half.to.peer_closed();
             // An error of the readiness itself shows again, in words, at the next fill.
             let _ = half.from.watch.wait_unless(pin!(half.from.readable()), gone).await?;
             continue;

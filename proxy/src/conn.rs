@@ -19,6 +19,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admission::Permit;
 use crate::answer::{Exchange, Outcome};
@@ -30,19 +31,21 @@ use crate::h1::head::{Search, leading_empty_lines};
 use crate::h1::websocket::Upgrade;
 use crate::io::runtime;
 use crate::io::socket::Socket;
-use crate::limits::DRAIN_GRACE;
+use crate::limits::{DRAIN_GRACE, Timeouts};
 use crate::peer::Peer;
 use crate::plan::{self, Context, Deed, Forward, Plan, Terms, Upload};
 use crate::record::{Identity, Introduction, Record, log_access, unix_ms};
 use crate::redirect::Location;
-use crate::relay::Half;
+use crate::relay::{self, Half};
 use crate::respond;
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
 use crate::tunnel::{self, Tunnel};
 use crate::upstream;
+use front::Front;
 
 mod ending;
+mod front;
 mod http;
 
 /// A client's connection and what it has agreed on.
@@ -57,6 +60,9 @@ pub struct Connection {
     record: Record,
     /// Requests whose head has come.
     served: u64,
+    /// When it was accepted, by the worker's clock.
+    since_ms: u64,
+    front: Front,
     permit: Permit,
     live: Live,
 }
@@ -65,8 +71,17 @@ pub struct Connection {
 #[derive(Debug)]
 enum End {
     Closed(Closed),
-    /// The upstream, and what it has sent after its 101.
-    Tunnel(Box<Stream>, Buf),
+    Tunnel(Box<Opened>),
+}
+
+/// The far end of a tunnel.
+#[derive(Debug)]
+struct Opened {
+    upstream: Stream,
+    /// What it has sent after its 101.
+    sent: Buf,
+    /// Longest silence of both sides.
+    idle: Duration,
 }
 
 /// What waiting for a request comes to.
@@ -82,7 +97,7 @@ enum Arrival {
 enum Next {
     Request,
     Close,
-    Tunnel(Box<Stream>, Buf),
+    Tunnel(Box<Opened>),
     /// An error page is to take the place of the app's answer of this status.
     Intercepted(u16),
     /// The app's answer has said where another is.
@@ -100,6 +115,7 @@ impl Connection {
         permit: Permit,
     ) -> Self {
         let send_limit = snapshot.limits.timeouts.send;
+        let since_ms = worker.registry.now_ms();
         let identity = Identity {
             number,
             address: peer.to_string().into(),
@@ -116,6 +132,8 @@ impl Connection {
             input: Buf::new(),
             record: Record::default(),
             served: 0,
+            since_ms,
+            front: Front::default(),
             permit,
             live: Live::new(&worker),
             snapshot,
@@ -129,15 +147,14 @@ impl Connection {
         self.identity.trusted.set(trusted);
         match self.converse(tls).await {
             Ok(End::Closed(closed)) => Box::pin(self.close(closed)).await,
-            Ok(End::Tunnel(upstream, from_upstream)) => {
-                self.become_tunnel(*upstream, from_upstream)
-            }
+            Ok(End::Tunnel(opened)) => self.become_tunnel(*opened),
             Err(fault) => Box::pin(self.fail(fault)).await,
         }
     }
 
     /// Handshake, then exchange after exchange.
     async fn converse(&mut self, tls: bool) -> Result<End, Fault> {
+        self.find_front();
         if tls && let Some(closed) = self.handshake().await? {
             return Ok(End::Closed(closed));
         }
@@ -150,8 +167,8 @@ impl Connection {
                 None => self.exchange(head_len).await?,
                 Some(http) => Box::pin(self.exchange_http(http, head_len)).await?,
             };
-            if let Next::Tunnel(upstream, from_upstream) = next {
-                return Ok(End::Tunnel(upstream, from_upstream));
+            if let Next::Tunnel(opened) = next {
+                return Ok(End::Tunnel(opened));
             }
             self.record.is_complete.set(true);
             log_access(&self.worker, &self.identity, &self.record, &self.client);
@@ -163,12 +180,14 @@ impl Connection {
     }
 
     async fn handshake(&mut self) -> Result<Option<Closed>, Fault> {
-        self.client.watch.enter(Stage::Handshake, self.snapshot.limits.timeouts.handshake);
-        self.client.start_tls(self.snapshot.tls.clone())?;
+        self.client.watch.enter(Stage::Handshake, self.limits().timeouts.handshake);
+        let config = self.snapshot.tls.of(|| self.local());
+        self.client.start_tls(config)?;
         let Some(handshake) = self.client.handshake(&mut self.input).await? else {
             return Ok(Some(Closed::ByClient));
         };
         let _ = self.identity.handshake.set(handshake);
+        self.find_front();
         Ok(None)
     }
 
@@ -178,19 +197,21 @@ impl Connection {
         let published = self.worker.shared.snapshot.load();
         if !Arc::ptr_eq(&published, &self.snapshot) {
             self.snapshot = Arc::clone(&published);
+            self.find_front();
         }
     }
 
     /// Waits for a whole request head at the front of `input`.
     async fn read_head(&mut self) -> Result<Arrival, Fault> {
         self.take_published();
-        let timeouts = self.snapshot.limits.timeouts.clone();
+        let Timeouts { keep_alive, request_head, .. } = self.limits().timeouts;
+        let keep_alive = self.front.keep_alive.unwrap_or(keep_alive);
         let draining = self.worker.is_draining();
         if draining && self.served > 0 && self.input.is_empty() {
             return Ok(Arrival::Closed(Closed::Drained));
         }
         // A connection that was accepted has one request to bring, also while we drain.
-        let idle_limit = if draining { DRAIN_GRACE } else { timeouts.keep_alive };
+        let idle_limit = if draining { DRAIN_GRACE } else { keep_alive };
         self.client.watch.enter(Stage::before_request(self.served), idle_limit);
         let mut search = Search::default();
         let mut is_pipelined = self.served > 0;
@@ -204,7 +225,7 @@ impl Connection {
             if !idle && self.client.watch.stage() == Stage::before_request(self.served) {
                 self.record.begin(self.client.sent());
                 self.record.is_pipelined.set(is_pipelined);
-                self.client.watch.enter(Stage::ReadRequestHead, timeouts.request_head);
+                self.client.watch.enter(Stage::ReadRequestHead, request_head);
             }
             let found = search.find(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
             self.check_head_len(found)?;
@@ -230,7 +251,7 @@ impl Connection {
     }
 
     fn check_head_len(&mut self, found: Option<usize>) -> Result<(), Fault> {
-        let limits = &self.snapshot.limits;
+        let limits = self.limits();
         let len = found.unwrap_or(self.input.len());
         if len <= limits.request_head_bytes_max {
             return Ok(());
@@ -276,6 +297,7 @@ impl Connection {
         let mut out = Vec::new();
         let answer = respond::Answer {
             status,
+            server: respond::SERVER,
             fields: &fields,
             hsts: self.hsts(terms.site),
             keep_alive: terms.keep_alive && !terms.has_body,
@@ -320,6 +342,9 @@ impl Connection {
     /// dead.
     async fn forward(&mut self, terms: Terms, forward: &mut Forward) -> Result<Next, Fault> {
         let mut pooled = forward.upgrade == Upgrade::None;
+        if forward.instead.is_some() && !forward.body.is_done() {
+            Box::pin(self.drop_body(forward)).await?;
+        }
         loop {
             let (upstream, address, reused) = self.connect(forward, pooled).await?;
             let mut from_upstream = Buf::new();
@@ -344,7 +369,10 @@ impl Connection {
                 result => result?,
             };
             return Ok(match outcome {
-                Outcome::Tunnel => Next::Tunnel(Box::new(upstream), from_upstream),
+                Outcome::Tunnel => {
+                    let idle = forward.limits(&self.snapshot).timeouts.tunnel_idle;
+                    Next::Tunnel(Box::new(Opened { upstream, sent: from_upstream, idle }))
+                }
                 Outcome::Intercepted(status) => Next::Intercepted(status),
                 Outcome::HandedOver => Next::HandedOver,
                 Outcome::Whole { keep_client, keep_upstream } => {
@@ -364,6 +392,7 @@ impl Connection {
         pooled: bool,
     ) -> Result<(Stream, UpstreamAddress, bool), Fault> {
         let addresses = &forward.upstream.addresses;
+        let timeouts = &forward.limits(&self.snapshot).timeouts;
         let idle =
             if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
         let (stream, address, reused) = match idle {
@@ -373,7 +402,6 @@ impl Connection {
                 (stream, address, true)
             }
             None => {
-                let timeouts = &forward.limits(&self.snapshot).timeouts;
                 let (watch, tries) = (self.worker.registry.watch(), &self.record.tries);
                 let (connect, send) = (timeouts.upstream_connect, timeouts.send);
                 let (stream, address) =
@@ -381,6 +409,7 @@ impl Connection {
                 (stream, address, false)
             }
         };
+        stream.set_send_limit(timeouts.send);
         Ok((stream, address, reused))
     }
 
@@ -393,7 +422,7 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let Forward { upgrade, ongoing, limits, body, upload: uploaded, .. } = forward;
+        let Forward { upgrade, ongoing, limits, body, upload: uploaded, instead, .. } = forward;
         let (upgrade, ongoing) = (*upgrade, ongoing.as_deref());
         let limits = limits.as_deref().unwrap_or(&snapshot.limits);
         let uploading = &Cell::new(false);
@@ -411,7 +440,8 @@ impl Connection {
         };
         if body.is_done() {
             // The head stays in the buffer until the answer is there: it may have to be sent again.
-            upstream.write(&input.data()[..forward.head]).await?;
+            let head = instead.as_deref().unwrap_or(&input.data()[..forward.head]);
+            upstream.write(head).await?;
             let outcome = exchange.answer(from_upstream).await?;
             if !outcome.is_replaced() {
                 input.consume(forward.head);
@@ -431,6 +461,7 @@ impl Connection {
             stage: Stage::ReadRequestBody,
             limit: limits.timeouts.request_body,
             paused: &Cell::new(false),
+            heeds_client: true,
         };
         upload.pass_on().await?;
         if upload.body.is_done() {
@@ -447,8 +478,20 @@ impl Connection {
         Box::pin(exchange.answer_during(upload, from_upstream)).await
     }
 
-    fn become_tunnel(self, upstream: Stream, from_upstream: Buf) {
-        let Self { worker, snapshot, identity, client, input, mut record, permit, live, .. } = self;
+    /// Reads what the app is not to get of a request's body.
+    async fn drop_body(&mut self, forward: &mut Forward) -> Result<(), Fault> {
+        if forward.expects_continue && self.input.is_empty() {
+            self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let limit = forward.limits(&self.snapshot).timeouts.request_body;
+        relay::discard(&self.client, &mut self.input, &mut forward.body, limit).await?;
+        forward.upload = Upload::Done;
+        Ok(())
+    }
+
+    fn become_tunnel(self, opened: Opened) {
+        let Self { worker, identity, client, input, mut record, permit, live, .. } = self;
+        let Opened { upstream, sent, idle } = opened;
         record.shrink();
         upstream.rest();
         client.rest();
@@ -458,8 +501,8 @@ impl Connection {
             client,
             upstream,
             from_client: input,
-            from_upstream,
-            idle: snapshot.limits.timeouts.tunnel_idle,
+            from_upstream: sent,
+            idle,
             record,
             permit,
             live,

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use rustls::ServerConfig;
 
 use crate::admission::Admission;
 use crate::limits::Limits;
@@ -18,6 +17,7 @@ use crate::route::Routes;
 use crate::route::http::Http;
 use crate::route::state::State;
 use crate::stage::Registry;
+use crate::tls::config::Configs;
 use crate::tls::ktls::Offload;
 use crate::upstream::pool::Pool;
 
@@ -35,7 +35,7 @@ pub struct Shared {
 pub struct Snapshot {
     pub routes: Routes,
     pub limits: Limits,
-    pub tls: Arc<ServerConfig>,
+    pub tls: Configs,
     /// What the kernel does of TLS.
     pub offload: Offload,
     pub redirect: Redirect,

@@ -48,6 +48,8 @@ pub enum Cause {
     ClientGone,
     Io(io::Error),
     Tls(rustls::Error),
+    /// `ssl_reject_handshake`.
+    NameRejected,
     /// Plain HTTP on a TLS listener.
     PlainOnTls,
     Refused(Refusal),
@@ -84,7 +86,7 @@ impl Fault {
             (Cause::Closed | Cause::Io(_) | Cause::Truncated, Side::Upstream) => Some(502),
             (Cause::Io(_), Side::Sheen) => Some(500),
             (Cause::Closed | Cause::Truncated | Cause::ClientGone | Cause::Io(_), _)
-            | (Cause::Tls(_), _) => None,
+            | (Cause::Tls(_) | Cause::NameRejected, _) => None,
         }
     }
 
@@ -149,6 +151,7 @@ impl fmt::Display for Fault {
                 write!(f, "{} failed ({})", self.stage.call(), errno::words(error))?;
             }
             Cause::Tls(error) => write!(f, "TLS with {who} failed: {error}")?,
+            Cause::NameRejected => write!(f, "handshake rejected: its server name is not served")?,
             Cause::PlainOnTls => write!(f, "client sent plain HTTP request to HTTPS port")?,
             Cause::Refused(refusal) => match self.side {
                 Side::Upstream => write!(f, "upstream sent an invalid answer: {}", refusal.words)?,

@@ -64,6 +64,9 @@ pub struct Forward {
     pub upstream: Arc<Upstream>,
     /// Bytes of the new head at the front of the buffer.
     pub head: usize,
+    /// Head and body that the app gets in the place of the client's, which is read and dropped; no
+    /// head is in the buffer then.
+    pub instead: Option<Vec<u8>>,
     pub body: Body,
     pub upgrade: Upgrade,
     /// May be sent again when a pooled connection turns out dead (RFC 9110 section 9.2.2).
@@ -182,6 +185,7 @@ fn forward(
     Ok(Forward {
         upstream: location.upstream.clone(),
         head: scratch.len(),
+        instead: None,
         body,
         upgrade: *upgrade,
         repeatable: *length == Length::None

@@ -8,15 +8,18 @@ use certstore::{Resolver, Source, Store, development};
 use rustls::server::ProducesTickets;
 
 use crate::admission::Admission;
-use crate::config::{Config, Dialect, LogTarget, Problem, Rung, Runtime};
+use crate::config::{Config, Dialect, LogTarget, Offer, Problem, Rung, Runtime, certificate_group};
 use crate::context::Snapshot;
+use crate::errno;
 use crate::io::runtime;
 use crate::life::{pidfile, privileges};
 use crate::limits::Limits;
 use crate::listeners::Active;
 use crate::redirect::Redirect;
 use crate::route::Routes;
+use crate::serve::certificate::AtAddress;
 use crate::tls;
+use crate::tls::config::Configs;
 use crate::tls::ktls::{self, Offload};
 
 /// What `-t` checks beyond the file itself: the certificates, the user, and whether logs and the pid
@@ -94,9 +97,11 @@ pub fn sources(
                 key: files.key.clone(),
                 names: site.names.clone(),
                 default: index == 0,
+                group: certificate_group(&site.certificates),
             });
         }
-        if site.certificates.is_empty() {
+        // In nginx's language a server without any has been asked about before.
+        if site.certificates.is_empty() && config.http.is_none() {
             bare.push(index);
         }
     }
@@ -119,7 +124,8 @@ fn development_source(
         "the development certificate is signed by {}: browsers that trust it do not warn",
         files.ca_cert.display()
     ));
-    Ok(Source { cert: files.cert, key: files.key, names, default })
+    let group = String::new();
+    Ok(Source { cert: files.cert, key: files.key, names, default, group })
 }
 
 /// The configuration as the data plane has it.
@@ -130,19 +136,39 @@ pub fn snapshot(
     listeners: &[Active],
     offload: Offload,
 ) -> Snapshot {
-    let resolver = Arc::new(Resolver(store.clone()));
     let https = || listeners.iter().filter(|l| l.listen.tls);
     let ports = || https().filter_map(|l| l.address.tcp()).map(|address| address.port());
     let https_port = ports().find(|port| *port == 443).or_else(|| ports().next()).unwrap_or(443);
     Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
-        tls: tls::config::server(config.protocols, resolver, ticketer.clone(), &offload),
+        tls: tls_configs(config, store, ticketer, &offload),
         offload,
         redirect: Redirect::new(https_port),
         trusted_proxies: config.trusted_proxies.clone(),
         http: config.http.as_ref().map(|compiled| compiled.0.clone()),
     }
+}
+
+fn tls_configs(
+    config: &Config,
+    store: &Arc<Store>,
+    ticketer: &Arc<dyn ProducesTickets>,
+    offload: &Offload,
+) -> Configs {
+    let one = Arc::new(Resolver(store.clone()));
+    let make =
+        |offer: &Offer, resolver| tls::config::server(offer, resolver, ticketer.clone(), offload);
+    let http = config.http.as_ref().map(|compiled| &compiled.0);
+    let own = http.into_iter().flat_map(|http| {
+        http.offers.iter().map(|(address, offer)| {
+            let (http, store) = (http.clone(), store.clone());
+            let resolver = Arc::new(AtAddress { address: *address, http, store });
+            (*address, make(offer, resolver))
+        })
+    });
+    let by_address = own.collect();
+    Configs { one: make(&Offer::of(config.protocols), one), by_address }
 }
 
 /// What of this kernel is used: a way to wait for it, and its TLS. While we have our privileges: then
@@ -187,18 +213,29 @@ pub fn set_admission(admission: &Admission, limits: &Limits) {
     // Two descriptors a connection, and some for listeners, logs, certificates and idle upstreams.
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let room = files.unwrap_or(u64::from(u32::MAX)).saturating_sub(FILES_RESERVED).max(16) / 2;
-    let all = limits.connections_max.unwrap_or(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
+    let room = u32::try_from(room).unwrap_or(u32::MAX);
+    let all = limits.connections_max.map_or(room, |max| max.min(room)).max(1);
     let per_address = limits.connections_per_address_max.unwrap_or((all / 2).max(1));
     admission.set_limits(all, per_address);
 }
 
-/// The soft limit is for programs that use select(2); we don't.
-pub fn raise_file_limit() {
+/// As many open files as the configuration asks for, or as we may have: the soft limit is for
+/// programs that use select(2), and we don't.
+pub fn set_file_limit(config: &Config, warnings: &mut Vec<String>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Some(files) = config.process.files {
+        let wanted = Rlimit { current: Some(files), maximum: Some(files) };
+        match setrlimit(Resource::Nofile, wanted) {
+            Ok(()) => return,
+            Err(error) => {
+                let words = errno::words(&error.into());
+                warnings.push(format!("setrlimit(RLIMIT_NOFILE, {files}) failed ({words})"));
+            }
+        }
+    }
     // Where it can't be raised the lower one counts: see `set_admission`.
-    let _ = setrlimit(Resource::Nofile, raised);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 const FILES_RESERVED: u64 = 512;

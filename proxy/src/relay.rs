@@ -10,7 +10,7 @@ use crate::h1::chunked::{Chunked, Keep, Scan};
 use crate::h1::framing::Length;
 use crate::h1::rewrite::chunk_size_line;
 use crate::io::runtime;
-use crate::limits::PIECES_PER_TURN_MAX;
+use crate::limits::{CHUNK_SIZE_DIGITS_MAX, PIECES_PER_TURN_MAX};
 use crate::stage::Stage;
 use crate::tls::stream::{Input, Stream};
 
@@ -18,6 +18,7 @@ use crate::tls::stream::{Input, Stream};
 #[derive(Debug)]
 pub struct Body {
     progress: Progress,
+    wrapping: Wrapping,
     /// Bytes of the body itself so far.
     passed: u64,
     /// The same with their framing, as they came.
@@ -31,13 +32,29 @@ pub struct Body {
 #[derive(Debug)]
 enum Progress {
     Done,
-    Sized {
-        left: u64,
-    },
+    Sized { left: u64 },
     Chunked(Chunked),
     UntilClose,
-    /// Ends with the connection on this side, goes on in chunks on the other.
-    IntoChunks,
+}
+
+/// Whether what goes on is put into chunks of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrapping {
+    No,
+    Chunks,
+    /// Whoever moves the body writes the last chunk.
+    OpenChunks,
+}
+
+/// What the receiver of an answer's body gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onward {
+    /// HTTP/1.0: no chunks.
+    Data,
+    /// Chunks where the size is not known.
+    Framed { trailers: bool },
+    /// Chunks whatever it was, without the last one: whoever moves it writes that.
+    OpenChunks,
 }
 
 impl Body {
@@ -53,33 +70,42 @@ impl Body {
             Length::Sized(left) => Progress::Sized { left },
             Length::Chunked => Progress::Chunked(Chunked::new(Keep::Framing)),
         };
-        Ok(Self { progress, passed: 0, raw: 0, limit, kept: None })
+        Ok(Self { progress, wrapping: Wrapping::No, passed: 0, raw: 0, limit, kept: None })
     }
 
-    /// An answer's body. `chunks`: the client understands the chunked coding.
-    pub fn of_answer(length: Length, chunks: bool) -> Self {
-        let progress = match (length, chunks) {
-            (Length::None, _) => Progress::Done,
-            (Length::Sized(left), _) => Progress::Sized { left },
-            (Length::Chunked, true) => Progress::Chunked(Chunked::new(Keep::Framing)),
-            (Length::Chunked, false) => Progress::Chunked(Chunked::new(Keep::Data)),
-            (Length::UntilClose, true) => Progress::IntoChunks,
-            (Length::UntilClose, false) => Progress::UntilClose,
+    /// An answer's body.
+    pub fn of_answer(length: Length, onward: Onward) -> Self {
+        let keep = match onward {
+            Onward::Data | Onward::OpenChunks => Keep::Data,
+            Onward::Framed { trailers: true } => Keep::Framing,
+            Onward::Framed { trailers: false } => Keep::Chunks,
         };
-        Self { progress, passed: 0, raw: 0, limit: None, kept: None }
+        let progress = match length {
+            Length::None => Progress::Done,
+            Length::Sized(left) => Progress::Sized { left },
+            Length::Chunked => Progress::Chunked(Chunked::new(keep)),
+            Length::UntilClose => Progress::UntilClose,
+        };
+        let wrapping = match (onward, length) {
+            (Onward::OpenChunks, _) => Wrapping::OpenChunks,
+            (Onward::Framed { .. }, Length::UntilClose) => Wrapping::Chunks,
+            _ => Wrapping::No,
+        };
+        Self { progress, wrapping, passed: 0, raw: 0, limit: None, kept: None }
     }
 
     pub fn is_done(&self) -> bool {
         matches!(self.progress, Progress::Done)
     }
 
-    /// What is still to come of a body of known size; of others, nothing that is known.
+    /// What is still to come of a body of known size that goes on as it is; of others, nothing.
     pub fn left(&self) -> u64 {
         match self.progress {
-            Progress::Sized { left } => left,
-            Progress::Done | Progress::Chunked(_) | Progress::UntilClose | Progress::IntoChunks => {
-                0
-            }
+            Progress::Sized { left } if self.wrapping == Wrapping::No => left,
+            Progress::Sized { .. }
+            | Progress::Done
+            | Progress::Chunked(_)
+            | Progress::UntilClose => 0,
         }
     }
 
@@ -130,12 +156,12 @@ impl Body {
                 plain(n as usize)
             }
             Progress::Chunked(chunked) => chunked.scan(bytes)?,
-            Progress::UntilClose | Progress::IntoChunks => plain(all),
+            Progress::UntilClose => plain(all),
         };
         let over = match &self.progress {
             Progress::Sized { left } => *left == 0,
             Progress::Chunked(chunked) => chunked.is_done(),
-            Progress::Done | Progress::UntilClose | Progress::IntoChunks => false,
+            Progress::Done | Progress::UntilClose => false,
         };
         if over {
             self.progress = Progress::Done;
@@ -160,7 +186,7 @@ impl Body {
 
     /// The end of the sender's stream: true when that ends the body.
     fn end(&mut self) -> bool {
-        let ends = matches!(self.progress, Progress::UntilClose | Progress::IntoChunks);
+        let ends = matches!(self.progress, Progress::UntilClose);
         if ends {
             self.progress = Progress::Done;
         }
@@ -182,6 +208,8 @@ pub struct Half<'a> {
     pub limit: Duration,
     /// While true, the sender may wait for the other direction: its time does not run.
     pub paused: &'a Cell<bool>,
+    /// An answer's client that has gone ends it.
+    pub heeds_client: bool,
 }
 
 impl Half<'_> {
@@ -195,14 +223,14 @@ impl Half<'_> {
             }
             self.from.watch.enter(self.stage, self.limit_now());
             turn.piece().await;
-            let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
             // An upstream that has ended its side may have answered; a client that has is gone.
-            let client = (self.stage == Stage::ReadAnswerBody).then_some(self.to);
+            let heeds = self.heeds_client && self.stage == Stage::ReadAnswerBody;
+            let client = heeds.then_some(self.to);
             let gone = || client.is_some_and(Stream::peer_closed);
             let fault = match self.from.read_unless(self.buf, gone).await? {
                 Input::Data => continue,
                 Input::End if self.body.end() => {
-                    if into_chunks {
+                    if self.body.wrapping == Wrapping::Chunks {
                         self.to.write(b"0\r\n\r\n").await?;
                     }
                     return Ok(());
@@ -216,7 +244,7 @@ impl Half<'_> {
 
     /// Sends the head and what is there of the body.
     pub async fn pass_on(&mut self) -> Result<(), Fault> {
-        let into_chunks = matches!(self.body.progress, Progress::IntoChunks);
+        let into_chunks = self.body.wrapping != Wrapping::No;
         if into_chunks && self.head > 0 {
             self.to.write(&self.buf.data()[..self.head]).await?;
             self.buf.consume(self.head);
@@ -230,13 +258,7 @@ impl Half<'_> {
             Err(refusal) => return Err(self.fault(Cause::Refused(refusal))),
         };
         if into_chunks {
-            let mut line = Vec::with_capacity(18);
-            chunk_size_line(&mut line, scan.kept);
-            self.buf.replace_front(0, &line);
-            self.buf.extend(b"\r\n");
-            self.to.write(self.buf.data()).await?;
-            self.buf.clear();
-            return Ok(());
+            return self.pass_on_chunk(scan).await;
         }
         let ready = self.head + scan.kept;
         if ready > 0 {
@@ -244,6 +266,25 @@ impl Half<'_> {
         }
         self.buf.consume(self.head + scan.consumed);
         self.head = 0;
+        Ok(())
+    }
+
+    /// What was kept, as a chunk. One of no bytes would be the last.
+    async fn pass_on_chunk(&mut self, scan: Scan) -> Result<(), Fault> {
+        // Nothing, but where the body came in chunks or another answer follows.
+        let rest = self.buf.data()[scan.consumed..].to_vec();
+        self.buf.truncate(scan.kept);
+        if scan.kept > 0 {
+            let mut line = Vec::with_capacity(CHUNK_SIZE_DIGITS_MAX + 2);
+            chunk_size_line(&mut line, scan.kept);
+            self.buf.replace_front(0, &line);
+            self.buf.extend(b"\r\n");
+            self.to.write(self.buf.data()).await?;
+        }
+        self.buf.clear();
+        if !rest.is_empty() {
+            self.buf.extend(&rest);
+        }
         Ok(())
     }
 
@@ -257,6 +298,32 @@ impl Half<'_> {
             _ => Side::Client,
         };
         Fault { stage: self.stage, side, cause }
+    }
+}
+
+/// Takes a request's body to its end, and passes on nothing of it. `buf` holds what has come.
+pub async fn discard(
+    from: &Stream,
+    buf: &mut Buf,
+    body: &mut Body,
+    limit: Duration,
+) -> Result<(), Fault> {
+    let stage = Stage::ReadRequestBody;
+    let fault = |cause| Fault { stage, side: Side::Client, cause };
+    let mut turn = Turn::default();
+    loop {
+        let scan = body.take(buf.data_mut()).map_err(|refusal| fault(Cause::Refused(refusal)))?;
+        buf.consume(scan.consumed);
+        if body.is_done() {
+            return Ok(());
+        }
+        from.watch.enter(stage, limit);
+        turn.piece().await;
+        match from.read(buf).await? {
+            Input::Data => {}
+            Input::End => return Err(fault(Cause::Closed)),
+            Input::Truncated => return Err(fault(Cause::Truncated)),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use crate::h1::framing::is_bodyless;
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
     pub status: u16,
+    /// The value of Server.
+    pub server: &'static str,
     /// Whole field lines besides the usual ones.
     pub fields: &'a [u8],
     pub hsts: &'a [u8],
@@ -21,13 +23,17 @@ pub struct Answer<'a> {
 pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
     let page = page(answer.status);
     let type_and_length = format!(
-        "HTTP/1.1 {:03} {}\r\nServer: sheen\r\nContent-Type: text/html; charset=utf-8\r\n\
-         Content-Length: {}\r\nCache-Control: no-store\r\n",
+        "HTTP/1.1 {:03} {}\r\nServer: {}\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {}\r\n",
         answer.status,
         reason(answer.status),
+        answer.server,
         page.len()
     );
     out.extend_from_slice(type_and_length.as_bytes());
+    if memchr::memmem::find(answer.fields, b"Cache-Control: ").is_none() {
+        out.extend_from_slice(b"Cache-Control: no-store\r\n");
+    }
     out.extend_from_slice(answer.fields);
     out.extend_from_slice(answer.hsts);
     if !answer.keep_alive {
@@ -44,8 +50,8 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
 /// Writes head and a text of the configuration's.
 pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u8]) -> u64 {
     let status = answer.status;
-    let line = format!("HTTP/1.1 {status:03} {}\r\nServer: sheen\r\n", reason(status));
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(format!("HTTP/1.1 {status:03} {}\r\n", reason(status)).as_bytes());
+    server(answer.server, out);
     // RFC 9110 section 8.6.
     let bodyless = is_bodyless(status);
     if !bodyless {
@@ -63,6 +69,13 @@ pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u
     }
     out.extend_from_slice(text);
     text.len() as u64
+}
+
+/// Appends the Server field.
+pub fn server(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Server: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The answer to an ACME challenge.
@@ -90,6 +103,11 @@ pub fn write_plain_on_tls(out: &mut Vec<u8>) -> u64 {
     .expect("writing to a Vec can't fail");
     text.len() as u64
 }
+
+/// What the Server field says where nobody asks for more: no version, which helps attackers most.
+pub const SERVER: &str = "sheen";
+/// With `server_tokens on`.
+pub const SERVER_WITH_VERSION: &str = concat!("sheen/", env!("CARGO_PKG_VERSION"));
 
 /// RFC 9110 section 15.
 pub fn reason(status: u16) -> &'static str {

@@ -118,7 +118,7 @@ impl Server {
     /// Everything but the pid file. Until privileges are given up there is one thread alone.
     fn start(config: Config, legacy: Legacy) -> Result<Self, StartError> {
         let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-        prepare::raise_file_limit();
+        prepare::set_file_limit(&config, &mut warnings);
         let (rung, offload) = prepare::kernel(&config, &mut notes)?;
         let emerg = |problems: Vec<certstore::Problem>| StartError(texts(&problems));
         let sources =

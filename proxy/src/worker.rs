@@ -310,7 +310,7 @@ fn trusts(snapshot: &Snapshot, peer: Peer) -> bool {
 
 fn turn_away(worker: &Worker, peer: Peer, full: Full) {
     let words = match full {
-        Full::All => "limits.connections are in use",
+        Full::All => "limits.connections (worker_connections) are in use",
         Full::Address => "limits.connections_per_address are in use",
     };
     worker.log.say(Level::Warn, format_args!("connection refused: {words}, client: {peer}"));

@@ -103,6 +103,13 @@ impl Client {
         self.tls = Some(Box::new(ClientConnection::new(Arc::clone(config), name).unwrap()));
     }
 
+    /// The ClientHello as it goes over the wire; nothing is sent.
+    pub fn first_flight(&mut self) -> Vec<u8> {
+        let mut flight = Vec::new();
+        self.session().write_tls(&mut flight).unwrap();
+        flight
+    }
+
     /// Drives the handshake to its end.
     pub fn handshake(&mut self) -> Result<(), End> {
         while self.session().is_handshaking() {

@@ -28,7 +28,18 @@ impl Running {
 
     /// The same with further arguments.
     pub fn start_with(http: &str, names: &[&str], further: &[&str]) -> Self {
+        Self::prepared(http, names, further, |_| {})
+    }
+
+    /// The same after `prepare` has put into the folder what it likes.
+    pub fn prepared(
+        http: &str,
+        names: &[&str],
+        further: &[&str],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let dir = TempDir::new().unwrap();
+        prepare(dir.path());
         pki::issue(names, KeyKind::Ecdsa).write(dir.path(), "site");
         Self::start_in(dir, &whole(http), further)
     }

@@ -36,6 +36,7 @@ fn it_is_made_once_and_loads_without_a_warning() {
         key: files.key.clone(),
         names: vec!["localhost".to_owned()],
         default: true,
+        group: String::new(),
     };
     let (store, report) = Store::open(vec![source]).unwrap();
     assert_eq!(lines(&report.warnings, &dir), [""; 0]);

@@ -273,6 +273,7 @@ fn every_problem_of_every_source_comes_at_once() {
         key: dir.join(key),
         names: Vec::new(),
         default: false,
+        group: String::new(),
     };
     fs::create_dir(dir.join("live")).unwrap();
     std::os::unix::fs::symlink("../archive/1.pem", dir.join("dangling.pem")).unwrap();
@@ -321,7 +322,9 @@ fn one_file_may_hold_both() {
     let (_temp, dir) = directory();
     let both = dir.join("both.pem");
     put(&both, [EC_KEY, EC].concat());
-    let source = Source { cert: both.clone(), key: both, names: Vec::new(), default: false };
+    let (cert, key) = (both.clone(), both);
+    let (names, group) = (Vec::new(), String::new());
+    let source = Source { cert, key, names, default: false, group };
     let (store, _) = Store::open(vec![source]).unwrap();
     assert_eq!(store.current().identities()[0].names(), ["ec.example", "*.ec.example"]);
 }

@@ -101,6 +101,7 @@ pub(crate) fn source(directory: &Path, names: &[&str]) -> Source {
         key: directory.join("privkey.pem"),
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         default: false,
+        group: String::new(),
     }
 }
 

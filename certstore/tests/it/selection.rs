@@ -162,3 +162,25 @@ fn a_common_name_serves_where_there_is_nothing_else() {
     let (store, _) = Store::open(vec![source(Path::new(&dir), &[])]).unwrap();
     assert_eq!(store.current().identities()[0].names(), ["self.example"]);
 }
+
+#[test]
+fn a_group_answers_with_its_own_pairs_whatever_the_names() {
+    let authority = Authority::new();
+    let mut bench = Bench::new();
+    for (kind, group) in [
+        (&PKCS_ECDSA_P256_SHA256, "one"),
+        (&PKCS_ECDSA_P256_SHA256, "two"),
+        (&PKCS_RSA_SHA256, "two"),
+    ] {
+        let pair = authority.issue_with(&["same.example"], kind, |_| {});
+        bench.add(pair, &["same.example"]).group = group.to_owned();
+    }
+    let set = bench.set();
+    let of = |group: &str, schemes: &[SignatureScheme]| {
+        let served = set.select_of(group, schemes)?;
+        bench.pairs.iter().position(|pair| pair.is(&served))
+    };
+    assert_eq!((of("one", EVERYTHING), of("two", EVERYTHING)), (Some(0), Some(1)));
+    assert_eq!(of("two", RSA_ONLY), Some(2), "by what the client can verify");
+    assert_eq!(of("gone", EVERYTHING), None);
+}

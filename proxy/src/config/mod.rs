@@ -15,6 +15,7 @@ use crate::route::http::Http;
 
 pub use self::dialect::{Dialect, dialect};
 pub use self::listen::{Keepalive, Listen, ListenAddress, ListenOptions};
+pub use self::offer::{Offer, Tickets, certificate_group};
 pub use self::process::{PID_FILE, Process, User};
 pub use self::raw::Place;
 
@@ -32,6 +33,7 @@ pub mod load;
 mod names;
 pub mod native;
 pub mod nginx;
+mod offer;
 mod process;
 pub(crate) mod raw;
 mod table;

@@ -14,6 +14,8 @@ pub struct Process {
     /// Whom the process becomes once it has bound its sockets and read its keys; `None`: it stays
     /// who it is.
     pub user: Option<User>,
+    /// Open files at most, where that is not left to whoever starts us.
+    pub files: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct User {
 impl Default for Process {
     /// What a command line without a file means.
     fn default() -> Self {
-        Self { daemon: false, pid: None, user: None }
+        Self { daemon: false, pid: None, user: None, files: None }
     }
 }
 

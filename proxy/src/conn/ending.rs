@@ -1,7 +1,7 @@
 //! The last words of a connection: a proper close, or an error page and the log.
 
 use super::Connection;
-use crate::fault::{Cause, Closed, Fault};
+use crate::fault::{Cause, Closed, Fault, Side};
 use crate::limits::LINGER;
 use crate::record::{log_access, log_fault};
 use crate::respond;
@@ -12,6 +12,9 @@ impl Connection {
     /// An ordinary end: what we still have to say is said, and what the client still sends is not
     /// answered with a reset.
     pub(super) async fn close(self, closed: Closed) {
+        if self.front.resets && self.record.status.get() == CLOSED_UNANSWERED {
+            return self.client.reset_on_close();
+        }
         self.client.watch.enter(Stage::Linger, LINGER);
         if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
             self.client.linger().await;
@@ -42,6 +45,13 @@ impl Connection {
         let answering = self.record.answering.get();
         if !answering {
             self.record.status.set(fault.log_status());
+        }
+        let timed_out = matches!(fault.cause, Cause::Interrupted(Interrupt::Deadline));
+        if self.front.resets && timed_out && fault.side == Side::Client {
+            if self.record.has_request() {
+                log_access(&worker, &self.identity, &self.record, &self.client);
+            }
+            return self.client.reset_on_close();
         }
         let status = fault.status().filter(|_| !answering);
         if let Some(status) = status {
@@ -96,6 +106,7 @@ impl Connection {
         let server_name = self.identity.handshake.get().and_then(|h| h.server_name.as_deref());
         let answer = respond::Answer {
             status,
+            server: respond::SERVER,
             fields: fields_of(status),
             hsts: self.hsts(self.snapshot.routes.index(server_name.unwrap_or_default())),
             keep_alive: false,
@@ -116,3 +127,5 @@ fn fields_of(status: u16) -> &'static [u8] {
 
 /// nginx's number for plain HTTP on a TLS port, in `error_page` alone; clients see 400.
 const PLAIN_ON_TLS: u16 = 497;
+/// nginx's status for `return 444`: closed without an answer.
+const CLOSED_UNANSWERED: u16 = 444;

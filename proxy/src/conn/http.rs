@@ -2,8 +2,8 @@
 //! app may lead to another decision.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Connection, Next};
 use crate::buf::Buf;
@@ -31,6 +31,7 @@ impl Connection {
         let mut front = head_len;
         loop {
             self.complain(&mut ongoing);
+            self.enter_location(&ongoing);
             deed = match deed {
                 Deed::Reply { status, bytes, body } => {
                     let rest = ongoing.rest();
@@ -121,7 +122,7 @@ impl Connection {
     }
 
     fn begin_http(&mut self, http: &Arc<Http>, head_len: usize) -> Result<Begun, Fault> {
-        let (arrived, limits) = (self.arrived(http), &self.snapshot.limits);
+        let (arrived, limits) = (self.arrived(http), &http.hosts[self.front.host].limits);
         let scratch = &mut *self.worker.scratch.borrow_mut();
         let said = &mut self.record.request;
         serve::begin(&mut self.input, head_len, arrived, limits, said, scratch)
@@ -129,8 +130,6 @@ impl Connection {
     }
 
     fn arrived(&self, http: &Arc<Http>) -> Arrived {
-        let nowhere = || SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let address = || self.client.local_address().unwrap_or_else(nowhere);
         let begun = self.record.begun.elapsed();
         Arrived {
             http: http.clone(),
@@ -139,8 +138,9 @@ impl Connection {
             begun_ms: unix_ms().saturating_sub(begun.as_millis() as u64),
             // Plain HTTP may have come where TLS was expected.
             tls: self.identity.handshake.get().is_some(),
-            local: *self.identity.local.get_or_init(address),
+            local: self.local(),
             requests: self.served,
+            age: Duration::from_millis(self.worker.registry.now_ms() - self.since_ms),
             is_pipelined: self.record.is_pipelined.get(),
             draining: self.worker.is_draining(),
             state: self.worker.states.borrow_mut().pop().unwrap_or_default(),

@@ -24,8 +24,10 @@ pub struct Chunked {
 /// What is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Chunks as they came.
+    /// Chunks as they came, and the trailer section.
     Framing,
+    /// Chunks as they came, and no trailers.
+    Chunks,
     /// The data alone, for a client of HTTP/1.0.
     Data,
 }
@@ -83,7 +85,7 @@ impl Chunked {
                     }
                 }
                 state => {
-                    let keep = self.keep == Keep::Framing && !is_extension(state, byte);
+                    let keep = self.keep != Keep::Data && !is_extension(state, byte);
                     self.state = step(state, byte)?;
                     if keep {
                         pass(bytes, &mut scan, 1);
@@ -106,11 +108,13 @@ impl Chunked {
             }
             return Ok(false);
         };
-        if self.keep == Keep::Framing {
-            let section = filter_trailers(&rest[..end])?;
-            bytes[scan.kept..scan.kept + section.len()].copy_from_slice(&section);
-            scan.kept += section.len();
-        }
+        let section = match self.keep {
+            Keep::Framing => filter_trailers(&rest[..end])?,
+            Keep::Chunks => b"\r\n".to_vec(),
+            Keep::Data => Vec::new(),
+        };
+        bytes[scan.kept..scan.kept + section.len()].copy_from_slice(&section);
+        scan.kept += section.len();
         scan.consumed += end;
         self.state = State::Done;
         Ok(true)
@@ -239,6 +243,7 @@ mod tests {
             let (out, used) = run(body, size, Keep::Framing).unwrap();
             assert_eq!(out, b"5\r\nhello\r\n0\r\nX-Sum:1\r\nY:2\r\n\r\n", "{size}");
             assert_eq!(used, body.len());
+            assert_eq!(run(body, size, Keep::Chunks).unwrap().0, b"5\r\nhello\r\n0\r\n\r\n");
             assert_eq!(run(body, size, Keep::Data).unwrap().0, b"hello");
         }
     }

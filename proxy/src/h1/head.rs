@@ -215,17 +215,28 @@ pub struct Parsed<'h> {
 }
 
 /// Takes a head apart that was accepted before, or the beginning of one that was not: what can't be
-/// read is empty.
-pub fn lenient_request<'h>(head: &'h [u8], table: &'h mut Table<'h>) -> Parsed<'h> {
+/// read is empty. Of the fields there are those whose name is taken.
+pub fn lenient_request<'h>(
+    head: &'h [u8],
+    table: &'h mut Table<'h>,
+    takes: impl Fn(&[u8]) -> bool,
+) -> Parsed<'h> {
     let mut request = httparse::Request::new(&mut []);
     let _ = request.parse_with_uninit_headers(head, &mut table.fields);
+    let mut taken = 0;
+    for at in 0..request.headers.len() {
+        if takes(request.headers[at].name.as_bytes()) {
+            request.headers[taken] = request.headers[at];
+            taken += 1;
+        }
+    }
     // The version is the last word of the line.
     let is_whole = request.version.is_some();
     Parsed {
         method: request.method.filter(|_| is_whole).unwrap_or_default(),
         target: request.path.filter(|_| is_whole).unwrap_or_default(),
         version: version(request.version),
-        fields: request.headers,
+        fields: &request.headers[..taken],
     }
 }
 
@@ -277,6 +288,6 @@ fn request_refusal(error: httparse::Error) -> Refusal {
     })
 }
 
-const TOO_MANY_FIELDS: Refusal = Refusal { status: 431, words: "too many header fields" };
+pub const TOO_MANY_FIELDS: Refusal = Refusal { status: 431, words: "too many header fields" };
 /// Longer than any registered method.
 const METHOD_BYTES_MAX: usize = 32;

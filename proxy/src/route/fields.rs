@@ -64,23 +64,21 @@ impl Fields {
         self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
     }
 
-    /// True when `add_header` takes the place of the app's field of that name: a page has one ETag
-    /// and one Last-Modified.
-    pub fn replaces(&self, name: &[u8], status: u16) -> bool {
-        let is_single = match name.len() {
-            4 => name.eq_ignore_ascii_case(b"etag"),
-            13 => name.eq_ignore_ascii_case(b"last-modified"),
-            _ => false,
-        };
-        let common = COMMON_STATUSES.contains(&status);
-        let mut fields = self.fields.iter().filter(|field| common || field.always);
-        is_single && fields.any(|field| field.name.eq_ignore_ascii_case(name))
+    /// True when an answer of that status gets any.
+    pub fn adds_any(&self, status: u16) -> bool {
+        self.fields.iter().any(|field| field.always || is_common(status))
+    }
+
+    /// True when an answer of that status gets a field of that name.
+    pub fn adds(&self, name: &[u8], status: u16) -> bool {
+        let goes = |field: &&Field| field.always || is_common(status);
+        self.fields.iter().filter(goes).any(|field| field.name.eq_ignore_ascii_case(name))
     }
 
     /// Appends `Name: value` lines; fields whose value is empty are left out. With a status, only
     /// those that go with it.
     pub fn append(&self, status: Option<u16>, context: &mut Context<'_>, out: &mut Vec<u8>) {
-        let common = status.is_none_or(|status| COMMON_STATUSES.contains(&status));
+        let common = status.is_none_or(is_common);
         for field in self.fields.iter().filter(|field| common || field.always) {
             let start = out.len();
             out.extend_from_slice(&field.name);
@@ -158,6 +156,11 @@ fn is_named(field: &[u8], name: &[u8]) -> bool {
             b'-' => *wanted == b'_',
             byte => byte.to_ascii_lowercase() == *wanted,
         })
+}
+
+/// True for the statuses that `add_header` without `always`, and `expires`, go with.
+pub(super) fn is_common(status: u16) -> bool {
+    COMMON_STATUSES.contains(&status)
 }
 
 /// The statuses that `add_header` without `always` goes with.

@@ -2,9 +2,11 @@
 //! has in force.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::added::Added;
 use super::cookies::Cookies;
 use super::fields::Fields;
 use super::log_format::LogFormat;
@@ -12,10 +14,11 @@ use super::names::Names;
 use super::phases;
 use super::proxy_pass::ProxyPass;
 use super::real_ip::RealIp;
+use super::state::State;
 use super::template::Template;
 use super::upstream_fields::Redirects;
 use super::variable::Variables;
-use crate::config::{ErrorLog, Upstream};
+use crate::config::{ErrorLog, Offer, Upstream};
 use crate::files;
 use crate::limits::Limits;
 
@@ -28,6 +31,8 @@ pub struct Http {
     pub hosts: Box<[Host]>,
     /// `$hostname`.
     pub hostname: Box<[u8]>,
+    /// What TLS clients are offered, at each address that speaks TLS.
+    pub offers: Box<[(SocketAddr, Offer)]>,
     /// What `proxy_pass` with variables may come to: the groups by their names.
     pub upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
 }
@@ -38,7 +43,10 @@ pub struct Host {
     /// Its first name.
     pub name: Box<[u8]>,
     pub merge_slashes: bool,
-    pub underscores_in_headers: bool,
+    pub secure: Secure,
+    pub request_fields: RequestFields,
+    /// In force before a request's location is known.
+    pub limits: Arc<Limits>,
     pub real_ip: Option<RealIp>,
     /// `None`: that of the process.
     pub error_logs: Option<Box<[ErrorLog]>>,
@@ -54,12 +62,52 @@ pub struct Location {
     /// What goes for files, in error pages and beside the app.
     pub files: files::Content,
     pub limits: Arc<Limits>,
-    /// `add_header`.
-    pub added: Fields,
+    pub keeping: Keeping,
+    /// `send_timeout`: towards the client.
+    pub send_timeout: Duration,
+    /// `reset_timedout_connection`.
+    pub resets: bool,
+    /// What the Server field of our own says: `server_tokens`.
+    pub server: &'static str,
+    /// `add_header`, `add_trailer`, `expires`.
+    pub added: Added,
     pub redirects: OwnRedirects,
     pub logs: Box<[AccessLog]>,
     /// How much of a request's body `$request_body` has: `client_body_buffer_size`, bounded.
     pub body_kept_bytes: usize,
+}
+
+/// What handshakes for a server get.
+#[derive(Debug, Clone, Default)]
+pub struct Secure {
+    /// Its certificates, as [`crate::config::certificate_group`] calls them; empty: those of the
+    /// default server.
+    pub group: String,
+    /// `ssl_reject_handshake`.
+    pub rejects: bool,
+}
+
+/// Which fields of requests count, and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFields {
+    /// `underscores_in_headers`.
+    pub underscores: bool,
+    /// Names of other characters than letters, digits and `-` are left out:
+    /// `ignore_invalid_headers`.
+    pub ignores_invalid: bool,
+    /// `max_headers`.
+    pub max: usize,
+}
+
+/// How long a client's connection goes on after a request here: `keepalive_*`.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping {
+    /// Requests of one connection.
+    pub requests: u64,
+    /// From its first byte on.
+    pub time: Duration,
+    /// Seconds, in a Keep-Alive field.
+    pub announced: Option<u64>,
 }
 
 /// One `access_log`.
@@ -97,6 +145,22 @@ pub struct Proxy {
     pub intercepts: bool,
     /// X-Accel-Redirect is among those of `proxy_ignore_headers`.
     pub ignores_redirect: bool,
+    /// `proxy_pass_request_body` and `proxy_set_body`.
+    pub body: RequestBody,
+    /// `proxy_ignore_client_abort`: the app's answer is awaited though nobody is there to get it.
+    pub ignores_abort: bool,
+    /// `proxy_pass_trailers`.
+    pub passes_trailers: bool,
+}
+
+/// What the app gets as the body of a request.
+#[derive(Debug)]
+pub enum RequestBody {
+    Passed,
+    /// The client's is read, and stays here.
+    Dropped,
+    /// This in its place.
+    Set(Template),
 }
 
 /// How redirects of our own are written.
@@ -105,6 +169,48 @@ pub struct OwnRedirects {
     pub absolute: bool,
     pub with_port: bool,
     pub with_server_name: bool,
+}
+
+impl Http {
+    /// The servers that listen where a connection came to.
+    pub fn names_at(&self, local: SocketAddr) -> Option<&Names> {
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        let any: IpAddr = match local {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.names.get(&local).or_else(|| self.names.get(&(any, local.port()).into()))
+    }
+
+    /// The server that answers there for a name in lower case; empty for a request without one.
+    pub fn server_of(&self, local: SocketAddr, name: &[u8], state: &mut State) -> usize {
+        self.names_at(local).map_or(0, |names| names.find(name, state, &self.variables))
+    }
+
+    /// The server that answers there for names that nobody has.
+    pub fn default_at(&self, local: SocketAddr) -> usize {
+        self.names_at(local).map_or(0, Names::default_server)
+    }
+}
+
+impl Keeping {
+    /// Appends the Keep-Alive field that `keepalive_timeout` asks for.
+    pub fn announce(&self, out: &mut Vec<u8>) {
+        let Some(seconds) = self.announced else { return };
+        out.extend_from_slice(b"Keep-Alive: timeout=");
+        out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl RequestFields {
+    /// Whether a field of that name is read at all.
+    pub fn takes(&self, name: &[u8]) -> bool {
+        !self.ignores_invalid
+            || name.iter().all(|byte| {
+                byte.is_ascii_alphanumeric() || *byte == b'-' || (*byte == b'_' && self.underscores)
+            })
+    }
 }
 
 impl Proxy {

@@ -42,12 +42,14 @@
 
 pub mod path;
 
+pub mod added;
 pub mod builtin;
 mod clock;
 pub mod cookies;
 pub mod error_page;
 pub mod escape;
 pub mod evaluate;
+pub mod expires;
 pub mod facts;
 pub mod fields;
 pub mod http;

@@ -53,6 +53,11 @@ impl Names {
         Ok(if added { Added::Yes } else { Added::Conflict })
     }
 
+    /// The server of unknown names.
+    pub fn default_server(&self) -> usize {
+        self.default
+    }
+
     /// The server of a name in lower case, as [`Host`] has it; captures of an expression are set.
     pub fn find(&self, name: &[u8], state: &mut State, variables: &Variables) -> usize {
         if name.is_empty() {

@@ -1,13 +1,19 @@
 //! The app's answer as the client gets it: hidden fields, redirects and cookies rewritten,
 //! `add_header`.
 
+use httparse::Header;
+
 use super::ongoing::{Ongoing, Seen};
 use super::own::Author;
 use super::request::announced;
+use crate::files::date;
 use crate::h1::head::{AnswerHead, Table, lenient_answer};
+use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing};
+use crate::log;
 use crate::respond;
 use crate::route::evaluate::Context;
+use crate::route::expires::Freshness;
 use crate::route::facts::{Answer, Facts};
 use crate::route::http::{Content, Location};
 
@@ -29,6 +35,27 @@ impl Ongoing {
         intercepts
     }
 
+    /// True when trailers of ours follow the body of an answer of that status.
+    pub fn adds_trailers(&self, status: u16) -> bool {
+        self.in_force().added.trailers.adds_any(status)
+    }
+
+    /// True when the app's trailers go to the client.
+    pub fn passes_trailers(&self) -> bool {
+        matches!(&self.in_force().content, Content::Proxy(proxy) if proxy.passes_trailers)
+    }
+
+    /// Writes the last chunk of an answer of that status, and the trailers.
+    pub fn write_trailers(&mut self, status: u16, out: &mut Vec<u8>) {
+        let at = self.location;
+        let seen = Seen { status, ..Seen::default() };
+        out.extend_from_slice(b"0\r\n");
+        self.with(&seen, |mut context, host, _| {
+            host.locations[at].added.trailers.append(Some(status), &mut context, out);
+        });
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Writes the head of the upstream's answer, which came as `raw`; the status it has now.
     pub fn write_answer(
         &mut self,
@@ -47,20 +74,25 @@ impl Ongoing {
         self.keep_upstream(raw);
         self.kept.sent.clear();
         let body_received = announced(self.length);
-        let seen = Seen { status, body_received, ..Seen::default() };
+        let offset_s = log::local_offset_s();
+        let seen = Seen { status, body_received, offset_s, ..Seen::default() };
         let (local, tls) = (self.local, self.tls);
         self.with(&seen, |mut context, host, _| {
             let author = Author { host, local, tls, range: b"" };
             let location = &host.locations[at];
             let Content::Proxy(proxy) = &location.content else { return };
+            let added = &location.added;
+            let modified = added.expires.as_ref().and_then(|_| last_modified(head));
+            let fresh = added.freshness(status, modified, &mut context);
             if proxy.hides(b"server") {
-                out.extend_from_slice(b"Server: sheen\r\n");
+                respond::server(location.server, out);
             }
             for (name, header) in head.fields.iter() {
                 let field = header.name.as_bytes();
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
                     || proxy.hides(field)
-                    || location.added.replaces(field, status)
+                    || (name == Name::Trailer && !proxy.passes_trailers)
+                    || added.replaces(field, fresh.as_ref(), status)
                 {
                     continue;
                 }
@@ -92,7 +124,11 @@ impl Ongoing {
                 out.extend_from_slice(b"\r\n");
             }
             out.extend_from_slice(&handed);
-            location.append_added(status, keeps.then_some(outgoing), &mut context, out);
+            let readable = keeps.then_some(outgoing);
+            location.append_added(fresh.as_ref(), status, readable, &mut context, out);
+            if outgoing.keep_alive {
+                location.keeping.announce(out);
+            }
         });
         rewrite::end_answer(out, outgoing);
         if keeps {
@@ -107,13 +143,14 @@ impl Location {
     /// `readable` where somebody reads fields of the answer.
     fn append_added(
         &self,
+        fresh: Option<&Freshness>,
         status: u16,
         readable: Option<&Outgoing<'_>>,
         context: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) {
-        let Some(end) = readable.filter(|_| !self.added.is_empty()) else {
-            return self.added.append(Some(status), context, out);
+        let Some(end) = readable.filter(|_| !self.added.fields.is_empty()) else {
+            return self.added.append_with(fresh, Some(status), context, out);
         };
         let mut so_far = out.clone();
         rewrite::end_answer(&mut so_far, end);
@@ -123,6 +160,12 @@ impl Location {
         let facts = Facts { answer, ..*context.facts };
         let mut context =
             Context { variables: context.variables, facts: &facts, state: &mut *context.state };
-        self.added.append(Some(status), &mut context, out);
+        self.added.append_with(fresh, Some(status), &mut context, out);
     }
+}
+
+/// In seconds since 1970.
+fn last_modified(head: &AnswerHead<'_, '_>) -> Option<i64> {
+    let is_it = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("last-modified");
+    head.fields.list().iter().find(is_it).and_then(|field| date::parse(field.value))
 }

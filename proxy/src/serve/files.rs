@@ -12,7 +12,7 @@ use crate::files::{self, Answer, Asked, Found};
 use crate::h1::head::Version;
 use crate::h1::rewrite;
 use crate::respond;
-use crate::route::fields::Fields;
+use crate::route::added::Added;
 use crate::route::phases::{Decision, Run};
 
 /// A line for the error log.
@@ -22,8 +22,8 @@ pub type Complaint = (Level, String);
 pub(super) struct Wanted<'a> {
     pub(super) content: &'a files::Content,
     pub(super) location: usize,
-    /// `add_header`.
-    pub(super) added: &'a Fields,
+    /// `add_header`, `expires`.
+    pub(super) added: &'a Added,
     /// The type that an app has given; empty for that of the file.
     pub(super) media: &'a [u8],
 }
@@ -107,7 +107,8 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     let lines = answer.lines();
     let mut head = Vec::with_capacity(512);
     rewrite::status_line(&mut head, status, respond::reason(status));
-    head.extend_from_slice(b"Server: sheen\r\nDate: ");
+    respond::server(ongoing.in_force().server, &mut head);
+    head.extend_from_slice(b"Date: ");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date::append(i64::try_from(now.as_secs()).unwrap_or_default(), &mut head);
     head.extend_from_slice(b"\r\n");
@@ -117,6 +118,9 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
         (true, Version::Http10) => b"Connection: keep-alive\r\n",
         (true, Version::Http11) => b"",
     });
+    if ongoing.rest().keeps {
+        ongoing.in_force().keeping.announce(&mut head);
+    }
     head.extend_from_slice(ongoing.handed_fields());
     head.extend_from_slice(lines.etag);
     if status == 416 {

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use httparse::Header;
 
@@ -20,7 +21,7 @@ use crate::record::{Identity, Introduction, unix_ms};
 use crate::relay::Body;
 use crate::route::evaluate::Context;
 use crate::route::facts::{self, Facts, Now, Process, Tls, Try};
-use crate::route::http::{Host, Http};
+use crate::route::http::{Content, Host, Http, Location};
 use crate::route::state::State;
 use crate::tries::{Attempt, Tries};
 
@@ -60,6 +61,10 @@ pub struct Ongoing {
     /// Requests of this connection so far.
     pub(super) requests: u64,
     pub(super) is_pipelined: bool,
+    /// Of the connection, when the request came.
+    pub(super) age: Duration,
+    /// Some of its fields are not taken: see [`crate::route::http::RequestFields`].
+    pub(super) leaves_out: bool,
     pub(super) begun_ms: u64,
     pub(super) request_id: [u8; 16],
     /// Lines of a 401 that an error page takes the place of: it asks for the same.
@@ -127,9 +132,10 @@ impl Ongoing {
         let (mut table, mut upstream_table, mut sent_table) =
             (Table::default(), Table::default(), Table::default());
         // It was parsed before; whatever is left out here is empty.
-        let parsed = lenient_request(&self.head, &mut table);
-        let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let host = &self.http.hosts[self.host];
+        let takes = |name: &[u8]| !self.leaves_out || host.request_fields.takes(name);
+        let parsed = lenient_request(&self.head, &mut table, takes);
+        let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
         let reads = self.http.variables.reads;
         let local = self.local_text();
         let remote_addr = reads.binary_remote_addr.then(|| self.remote_ip()).flatten();
@@ -239,8 +245,23 @@ impl Ongoing {
         self.http.hosts[self.host].server.settings[self.location].error_pages.has(status)
     }
 
+    /// The location that serves it is known: whether another request may follow is decided there.
+    pub(super) fn settle(&mut self, location: usize) {
+        self.location = location;
+        let Location { keeping, limits, .. } = self.in_force();
+        let ends = self.requests >= keeping.requests
+            || self.age > keeping.time
+            || limits.timeouts.keep_alive.is_zero();
+        self.terms.keep_alive &= !ends;
+    }
+
+    /// False where the app's answer is awaited though the client has gone.
+    pub fn heeds_client(&self) -> bool {
+        !matches!(&self.in_force().content, Content::Proxy(proxy) if proxy.ignores_abort)
+    }
+
     /// What its location has in force.
-    pub(super) fn in_force(&self) -> &crate::route::http::Location {
+    pub fn in_force(&self) -> &Location {
         &self.http.hosts[self.host].locations[self.location]
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::ongoing::{Ongoing, Seen};
 use super::plan::Deed;
+use crate::log;
 use crate::respond;
 use crate::route::evaluate::Context;
 use crate::route::http::{Host, OwnRedirects};
@@ -105,7 +106,8 @@ impl Reply {
             let (bytes, body) = self.written(ongoing, &fields);
             ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
         }
-        let seen = Seen { status: self.status, ..Seen::default() };
+        let offset_s = log::local_offset_s();
+        let seen = Seen { status: self.status, offset_s, ..Seen::default() };
         let at = ongoing.location;
         let is_added = self.is_added;
         ongoing.with(&seen, |mut context, host, _| {
@@ -114,6 +116,9 @@ impl Reply {
             }
             host.locations[at].added.append(Some(self.status), &mut context, &mut fields);
         });
+        if ongoing.rest().keeps {
+            ongoing.in_force().keeping.announce(&mut fields);
+        }
         let (bytes, body) = self.written(ongoing, &fields);
         if keeps {
             ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
@@ -125,6 +130,7 @@ impl Reply {
     fn written(&self, ongoing: &Ongoing, fields: &[u8]) -> (Vec<u8>, u64) {
         let answer = respond::Answer {
             status: self.status,
+            server: ongoing.in_force().server,
             fields,
             hsts: b"",
             keep_alive: ongoing.rest().keeps,

@@ -1,10 +1,11 @@
 //! From a request's head, or from an error on its way, to what is to be done.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::files::{self, Complaint, Sought};
 use super::ongoing::{self, Kept, Ongoing, Seen};
@@ -29,7 +30,7 @@ use crate::plan::{Forward, Terms, Upload, wants_keep_alive};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
-use crate::route::http::{Content, Host, Http};
+use crate::route::http::{Content, Host, Http, RequestBody};
 use crate::route::names;
 use crate::route::phases::{Decision, Probe, Run};
 use crate::route::state::State;
@@ -71,6 +72,8 @@ pub struct Arrived {
     pub requests: u64,
     /// It had come before the request before it was answered.
     pub is_pipelined: bool,
+    /// Of the connection.
+    pub age: Duration,
     pub draining: bool,
     pub state: Box<State>,
 }
@@ -122,6 +125,11 @@ pub fn begin(
     ongoing.request_uri.extend_from_slice(uri.as_bytes());
     (ongoing.length, ongoing.upgrade) = (length, upgrade);
     ongoing.expects_continue = expects_continue;
+    let takes = ongoing.http.hosts[ongoing.host].request_fields;
+    if head.fields.list().len() > takes.max {
+        return Err(head::TOO_MANY_FIELDS);
+    }
+    ongoing.leaves_out = head.fields.list().iter().any(|field| !takes.takes(field.name.as_bytes()));
     ongoing.find_client(head.fields.list());
     let merge_slashes = ongoing.http.hosts[ongoing.host].merge_slashes;
     let body = &input.data()[head_len..];
@@ -148,7 +156,7 @@ fn has_doubled(fields: &[Header<'_>]) -> bool {
 /// perhaps a part of a line.
 pub fn refused(arrived: Arrived, head: &[u8], server_name: &[u8]) -> Box<Ongoing> {
     let mut table = Table::default();
-    let parsed = head::lenient_request(head, &mut table);
+    let parsed = head::lenient_request(head, &mut table, |_| true);
     let mut fields = parsed.fields.iter();
     let host = fields.find(|field| field.name.eq_ignore_ascii_case("host"));
     let asked = host.map_or(server_name, |field| field.value);
@@ -301,7 +309,8 @@ fn decide(
         }
     });
     let Contents { is_refused, proxied, .. } = contents;
-    (ongoing.location, ongoing.is_judged) = (place, true);
+    ongoing.settle(place);
+    ongoing.is_judged = true;
     (ongoing.proxy_host, ongoing.proxy_port) = (proxied.host, proxied.port);
     if !proxied.target.is_empty() {
         ongoing.target = proxied.target;
@@ -373,10 +382,10 @@ impl Contents<'_> {
             return ControlFlow::Continue(Decision::Status { status, location });
         }
         let (length, upgrade) = (self.length, self.upgrade);
-        let (host, http) = (self.host, self.http);
+        let http = self.http;
         let kept = place.body_kept_bytes;
         let body = whole(self.body, length).filter(|body| body.len() <= kept);
-        let asked = request::Asked { host, proxy, parsed, body, length, upgrade, http };
+        let asked = request::Asked { proxy, parsed, body, length, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
             Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
             Err(status) => ControlFlow::Continue(run.fail(status, location)),
@@ -418,10 +427,18 @@ fn forwarded(
         Choice::Close { status } => return Ok(Deed::Close { status }),
         Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
     };
-    let limits = ongoing.in_force().limits.clone();
+    let location = ongoing.in_force();
+    let (limits, max) = (location.limits.clone(), location.body_kept_bytes);
+    let own = match &location.content {
+        Content::Proxy(proxy) => match proxy.body {
+            RequestBody::Set(_) => true,
+            RequestBody::Dropped => ongoing.length != Length::None,
+            RequestBody::Passed => false,
+        },
+        Content::Files => false,
+    };
     let mut body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
     if ongoing.http.variables.reads.request_body {
-        let max = ongoing.in_force().body_kept_bytes;
         ongoing.kept.body = whole(&input.data()[head_len..], ongoing.length)
             .filter(|body| body.len() <= max)
             .map(<[u8]>::to_vec);
@@ -429,11 +446,16 @@ fn forwarded(
             body.keep(max);
         }
     }
-    input.replace_front(head_len, scratch);
+    if own {
+        input.consume(head_len);
+    } else {
+        input.replace_front(head_len, scratch);
+    }
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
         upstream,
-        head: scratch.len(),
+        head: if own { 0 } else { scratch.len() },
+        instead: own.then(|| scratch.to_vec()),
         body,
         upgrade,
         repeatable: ongoing.length == Length::None
@@ -445,18 +467,6 @@ fn forwarded(
     }))
 }
 
-/// The server that answers for a name on the address the request came to.
-fn host_of(arrived: &mut Arrived, name: &[u8]) -> usize {
-    let Arrived { http, state, local, .. } = arrived;
-    let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-    let any: IpAddr = match local {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let names = http.names.get(&local).or_else(|| http.names.get(&(any, local.port()).into()));
-    names.map_or(0, |names| names.find(name, state, &http.variables))
-}
-
 /// What is known of a request when its server has been found.
 fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<Ongoing> {
     arrived.state.begin(&arrived.http.variables);
@@ -464,7 +474,7 @@ fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<
     if let Some(host) = names::Host::parse(asked) {
         host.append_lowercase(&mut name);
     }
-    let host = host_of(&mut arrived, &name);
+    let host = arrived.http.server_of(arrived.local, &name, &mut arrived.state);
     Box::new(Ongoing {
         request_id: ongoing::request_id(&arrived.http),
         http: arrived.http,
@@ -487,6 +497,8 @@ fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<
         local: arrived.local,
         tls: arrived.tls,
         requests: arrived.requests,
+        age: arrived.age,
+        leaves_out: false,
         is_pipelined: arrived.is_pipelined,
         begun_ms: arrived.begun_ms,
         proxy_host: Vec::new(),

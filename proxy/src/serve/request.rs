@@ -13,12 +13,11 @@ use crate::h1::head::{Parsed, tokens};
 use crate::h1::name::Name;
 use crate::h1::websocket::Upgrade;
 use crate::route::evaluate::Context;
-use crate::route::http::{Host, Http, Proxy};
+use crate::route::http::{Http, Proxy, RequestBody};
 use crate::route::proxy_pass::Url;
 
 /// A request that is to be proxied.
 pub(super) struct Asked<'a> {
-    pub(super) host: &'a Host,
     pub(super) http: &'a Http,
     pub(super) proxy: &'a Proxy,
     pub(super) parsed: &'a Parsed<'a>,
@@ -97,9 +96,16 @@ impl Asked<'_> {
         if self.proxy.passes_request_fields {
             self.client_fields(out);
         }
-        let upgrade =
-            if wishes.upgrade && wishes.connection { self.upgrade } else { Upgrade::None };
-        self.framing(upgrade, out);
+        let body = match &self.proxy.body {
+            RequestBody::Set(body) => optional(Some(body), &mut context),
+            RequestBody::Passed | RequestBody::Dropped => None,
+        };
+        if context.state.is_overflowed() {
+            return Err(500);
+        }
+        let upgrades = wishes.upgrade && wishes.connection && body.is_none();
+        let upgrade = if upgrades { self.upgrade } else { Upgrade::None };
+        self.framing(upgrade, body.as_deref(), out);
         Ok((upstream, upgrade))
     }
 
@@ -157,7 +163,6 @@ impl Asked<'_> {
             let name = Name::of(header.name.as_bytes());
             let stays = !name.is_hop_by_hop()
                 && !matches!(name, Name::Host | Name::ContentLength | Name::Expect | Name::Proxy)
-                && (self.host.underscores_in_headers || !header.name.contains('_'))
                 && Name::aliased(header.name.as_bytes()).is_none()
                 && !self.proxy.fields.names(header.name.as_bytes())
                 && !nominated(header.name);
@@ -167,11 +172,18 @@ impl Asked<'_> {
         }
     }
 
-    fn framing(&self, upgrade: Upgrade, out: &mut Vec<u8>) {
+    /// Ends the head; a `body` of the configuration's follows it.
+    fn framing(&self, upgrade: Upgrade, body: Option<&[u8]>, out: &mut Vec<u8>) {
         if upgrade != Upgrade::None {
             out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
         }
+        if let Some(body) = body {
+            field(out, b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
+            out.extend_from_slice(b"\r\n");
+            return out.extend_from_slice(body);
+        }
         match self.length {
+            _ if matches!(self.proxy.body, RequestBody::Dropped) => {}
             Length::Sized(bytes) => {
                 field(out, b"Content-Length", itoa::Buffer::new().format(bytes).as_bytes());
             }

@@ -57,10 +57,11 @@ impl Server {
         notes.extend(warnings.iter().map(|warning| (Level::Warn, warning.to_string())));
         let fixed = |c: &Config| {
             let process = &c.process;
-            (c.workers, c.runtime, process.daemon, process.user.clone())
+            (c.workers, c.runtime, process.daemon, process.user.clone(), process.files)
         };
         if fixed(&config) != fixed(&self.config) {
-            let words = "workers, runtime, daemon and user change at the next start";
+            let words =
+                "workers, runtime, daemon, user and worker_rlimit_nofile change at the next start";
             notes.push((Level::Warn, words.to_owned()));
         }
         let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);

@@ -295,7 +295,7 @@ impl Stream {
     /// no readiness for this.
     pub(super) async fn settle(&self) -> Result<(), Fault> {
         let watch = self.watch.beside();
-        watch.enter(self.send_stage(), self.send_limit);
+        watch.enter(self.send_stage(), self.send_limit.get());
         let mut least = u64::MAX;
         loop {
             let left = self.unsettled()?;
@@ -304,7 +304,7 @@ impl Stream {
             }
             if left < least {
                 least = left;
-                watch.postpone(self.send_limit);
+                watch.postpone(self.send_limit.get());
             }
             watch.wait(pin!(timer::sleep(SETTLE_INTERVAL))).await?;
         }

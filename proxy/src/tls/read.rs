@@ -242,11 +242,17 @@ impl Stream {
         let received = match session.receive(incoming.data_mut(), plain, outgoing) {
             Ok(received) => received,
             Err(error) => {
+                let turned_away = config::take_turned_away();
+                if turned_away && let [.., description] = outgoing.data_mut() {
+                    // rustls has but one word for a missing certificate.
+                    *description = UNRECOGNIZED_NAME;
+                }
                 // The alert is worth one try; a peer that does not take it gets none.
                 let _ = self.socket.try_send(outgoing.data());
                 outgoing.clear();
                 incoming.clear();
-                return Err(self.fault(Cause::Tls(error)));
+                let cause = if turned_away { Cause::NameRejected } else { Cause::Tls(error) };
+                return Err(self.fault(cause));
             }
         };
         incoming.consume(received.consumed);
@@ -319,6 +325,8 @@ fn looks_like_http(first: &[u8]) -> bool {
     first.len() >= 4 && first[..4].iter().all(|b| b.is_ascii_uppercase() || *b == b' ')
 }
 
+/// The last byte of a plain alert: RFC 6066 section 3.
+const UNRECOGNIZED_NAME: u8 = 112;
 /// Unconsumed ciphertext beyond this can't be a record or a handshake message that rustls accepts
 /// (64 KiB).
 const INCOMING_BYTES_MAX: usize = 128 << 10;

@@ -29,7 +29,7 @@ pub struct Stream {
     pub watch: Watch,
     side: Side,
     /// Longest wait for the peer to take something.
-    pub(super) send_limit: Duration,
+    pub(super) send_limit: Cell<Duration>,
     pub(super) tls: Option<Box<RefCell<Tls>>>,
     pub(super) pace: Cell<Pace>,
     /// Bytes of plaintext that were taken for the peer.
@@ -77,7 +77,7 @@ impl Stream {
             socket,
             watch,
             side,
-            send_limit,
+            send_limit: Cell::new(send_limit),
             tls: None,
             pace: Cell::default(),
             sent: Cell::default(),
@@ -93,6 +93,11 @@ impl Stream {
         let tls = Tls { layer, incoming: Buf::new(), outgoing: Buf::new(), ended: false };
         self.tls = Some(Box::new(RefCell::new(tls)));
         Ok(())
+    }
+
+    /// Longest wait for the peer to take something, from now on.
+    pub fn set_send_limit(&self, limit: Duration) {
+        self.send_limit.set(limit);
     }
 
     pub fn local_address(&self) -> Option<SocketAddr> {
@@ -334,7 +339,7 @@ impl Stream {
             stage => {
                 let sends = if stage == Stage::Tunnel { TUNNEL_SENDS } else { 1 };
                 let watch = self.watch.beside();
-                watch.enter(self.send_stage(), self.send_limit * sends);
+                watch.enter(self.send_stage(), self.send_limit.get() * sends);
                 watch.wait(writable).await.map(|_| ())
             }
         }

@@ -39,7 +39,10 @@ mod signals;
 mod upgrade;
 
 mod access_logs;
+mod nginx_answers;
 mod nginx_conf;
+mod nginx_connections;
+mod nginx_tls;
 mod real_ip;
 mod refusals;
 mod site;

@@ -168,14 +168,14 @@ fn what_certbot_leaves_is_tested_and_what_is_missing_is_refused_by_name() {
     assert_eq!(running.get("other.test", "/x").status(), 404);
 
     let dir = TempDir::new().unwrap();
-    let broken = "server { listen 8080; expires 1h;\nlocation / { proxy_pass https://127.0.0.1:1; \
+    let broken = "server { listen 8080 quic;\nlocation / { proxy_pass https://127.0.0.1:1; \
                   proxy_set_header A $nothing; } }";
     let path = write(dir.path(), broken, 1, 2);
     let tested = run(dir.path(), &["-t", "-c", &path]);
     let said = String::from_utf8_lossy(&tested.stderr).into_owned();
     assert!(!tested.status.success());
     for line in [
-        format!("[emerg] \"expires 1h\" is not supported yet in {path}:4"),
+        format!("[emerg] \"quic\" of \"listen\" is not supported yet in {path}:4"),
         format!("[emerg] unknown \"nothing\" variable in {path}:5"),
         format!("(https:// in \"proxy_pass\") is not supported yet in {path}:5"),
     ] {

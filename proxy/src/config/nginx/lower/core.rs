@@ -7,7 +7,7 @@ use crate::config::{PID_FILE, Process, User};
 use crate::limits::WORKERS_MAX;
 
 impl<'t> Lower<'t> {
-    /// `daemon`, `pid`, `user`: a daemon unless told otherwise, as nginx is.
+    /// `daemon`, `pid`, `user`, `worker_rlimit_nofile`: a daemon unless told otherwise, as nginx is.
     pub(super) fn process(&mut self, tree: &'t Tree) -> Process {
         let daemon = find(&tree.main, "daemon").is_none_or(Directive::is_on);
         let pid = match text(&tree.main, "pid") {
@@ -18,7 +18,9 @@ impl<'t> Lower<'t> {
             name: line.text(0).into_owned(),
             group: (line.args().len() > 1).then(|| line.text(1).into_owned()),
         });
-        Process { daemon, pid, user }
+        let files = text(&tree.main, "worker_rlimit_nofile");
+        let files = files.and_then(|number| values::number(number.as_bytes()));
+        Process { daemon, pid, user, files }
     }
 
     /// `worker_processes`: threads here. nginx's default is one; `auto` is one for each core.

@@ -1,25 +1,26 @@
 //! Servers and their locations: what is in force in each, and the scripts of their rewrites.
 
+use std::sync::Arc;
+
 use super::super::tree::{Directive, find};
 use super::super::values;
 use super::scope::Scope;
 use super::servers::{Server, Servers};
 use super::{Lower, words};
-use crate::limits::{Limits, REQUEST_BODY_KEPT_BYTES_MAX};
+use crate::limits::{FIELDS_MAX, REQUEST_BODY_KEPT_BYTES_MAX};
+use crate::respond;
 use crate::route::error_page::ErrorPages;
-use crate::route::fields::Fields;
-use crate::route::http::{Content, Host, Location, OwnRedirects};
+use crate::route::http::{Content, Host, Location, OwnRedirects, RequestFields, Secure};
 use crate::route::location::{Builder, Match, SERVER};
 use crate::route::phases::{self, Settings};
 use crate::route::script::Script;
 use crate::route::try_files::TryFiles;
 
 /// A server that is being read.
-struct Reading<'g> {
+struct Reading {
     builder: Builder,
     settings: Vec<Settings>,
     locations: Vec<Option<Location>>,
-    global: &'g Limits,
 }
 
 /// A block that is being read: a server, a location, or an `if` in one.
@@ -38,16 +39,15 @@ struct Level<'t> {
 }
 
 impl<'t> Lower<'t> {
-    pub(super) fn hosts(&mut self, servers: &Servers<'t>, limits: &Limits) -> Vec<Host> {
-        servers.all.iter().map(|server| self.host(server, limits)).collect()
+    pub(super) fn hosts(&mut self, servers: &Servers<'t>, secure: Vec<Secure>) -> Vec<Host> {
+        servers.all.iter().zip(secure).map(|(server, secure)| self.host(server, secure)).collect()
     }
 
-    fn host(&mut self, server: &Server<'t>, limits: &Limits) -> Host {
+    fn host(&mut self, server: &Server<'t>, secure: Secure) -> Host {
         let mut reading = Reading {
             builder: Builder::default(),
             settings: vec![Settings::default()],
             locations: vec![None],
-            global: limits,
         };
         let level = Level {
             number: SERVER,
@@ -64,7 +64,9 @@ impl<'t> Lower<'t> {
         Host {
             name: first_name(server),
             merge_slashes: server.scope.flag("merge_slashes", true),
-            underscores_in_headers: server.scope.flag("underscores_in_headers", false),
+            secure,
+            request_fields: request_fields(&server.scope),
+            limits: Arc::new(self.server_limits(&server.scope)),
             real_ip: self.real_ip(&server.scope),
             error_logs: self.error_logs(&server.scope),
             server: phases::Server {
@@ -75,7 +77,7 @@ impl<'t> Lower<'t> {
         }
     }
 
-    fn level(&mut self, reading: &mut Reading<'_>, mut level: Level<'t>, script: &mut Script) {
+    fn level(&mut self, reading: &mut Reading, mut level: Level<'t>, script: &mut Script) {
         if let Some(line) = find(level.block, "proxy_pass") {
             let matched = reading.builder.matched(level.number).clone();
             if let Some(proxy) = self.proxy(line, &matched, &level.around, &level.scope) {
@@ -86,7 +88,7 @@ impl<'t> Lower<'t> {
         let root = self.root_of(&level);
         level.root = Some(root);
         reading.settings[level.number] = self.settings(&level, root);
-        reading.locations[level.number] = Some(self.location(&level, reading.global));
+        reading.locations[level.number] = Some(self.location(&level));
         for line in level.block {
             self.line(reading, &level, line, script);
         }
@@ -94,7 +96,7 @@ impl<'t> Lower<'t> {
 
     fn line(
         &mut self,
-        reading: &mut Reading<'_>,
+        reading: &mut Reading,
         level: &Level<'t>,
         line: &'t Directive,
         script: &mut Script,
@@ -119,7 +121,7 @@ impl<'t> Lower<'t> {
 
     fn condition(
         &mut self,
-        reading: &mut Reading<'_>,
+        reading: &mut Reading,
         level: &Level<'t>,
         line: &'t Directive,
         script: &mut Script,
@@ -142,7 +144,7 @@ impl<'t> Lower<'t> {
         script.end_if(open);
     }
 
-    fn inner(&mut self, reading: &mut Reading<'_>, level: &Level<'t>, line: &'t Directive) {
+    fn inner(&mut self, reading: &mut Reading, level: &Level<'t>, line: &'t Directive) {
         let matched = Match::parse(&words(line));
         let Some(around) = self.check(line, matched) else { return };
         let Some(number) = self.add(reading, level.number, around.clone(), line) else { return };
@@ -160,7 +162,7 @@ impl<'t> Lower<'t> {
 
     fn add(
         &mut self,
-        reading: &mut Reading<'_>,
+        reading: &mut Reading,
         parent: usize,
         matched: Match,
         line: &Directive,
@@ -202,15 +204,17 @@ impl<'t> Lower<'t> {
         settings
     }
 
-    fn location(&mut self, level: &Level<'t>, global: &Limits) -> Location {
+    fn location(&mut self, level: &Level<'t>) -> Location {
         let scope = &level.scope;
-        let mut added = Fields::default();
-        let lines = scope.lines(&["add_header"]);
-        self.each(&lines, |words, registry| added.add(words, registry));
+        let added = self.added(scope);
         Location {
             content: level.content.clone(),
             files: self.files(scope),
-            limits: self.limits(scope, global),
+            limits: self.limits(scope),
+            keeping: self.keeping(scope),
+            send_timeout: self.send_timeout(scope),
+            resets: scope.flag("reset_timedout_connection", false),
+            server: server_tokens(scope),
             added,
             redirects: OwnRedirects {
                 absolute: scope.flag("absolute_redirect", true),
@@ -238,3 +242,20 @@ fn body_kept_bytes(scope: &Scope<'_>) -> usize {
 
 /// nginx's `client_body_buffer_size` on 64-bit machines.
 const BODY_BUFFER_BYTES: usize = 16 << 10;
+
+fn request_fields(scope: &Scope<'_>) -> RequestFields {
+    let max = scope.line("max_headers").and_then(|line| values::number(line.arg(0)));
+    RequestFields {
+        underscores: scope.flag("underscores_in_headers", false),
+        ignores_invalid: scope.flag("ignore_invalid_headers", true),
+        max: max.and_then(|max| usize::try_from(max).ok()).unwrap_or(FIELDS_MAX).min(FIELDS_MAX),
+    }
+}
+
+/// What our own Server field says. Where nobody asks for the version it stays unsaid.
+fn server_tokens(scope: &Scope<'_>) -> &'static str {
+    match scope.line("server_tokens").map(|line| line.arg(0)) {
+        Some(word) if !word.eq_ignore_ascii_case(b"off") => respond::SERVER_WITH_VERSION,
+        _ => respond::SERVER,
+    }
+}

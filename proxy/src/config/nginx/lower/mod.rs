@@ -1,18 +1,21 @@
 //! From what nginx.conf says to what sheen runs: one room for each family of directives.
 //!
-//! Everything that is wrong is collected. What a room does not do yet, `pending` refuses by name:
-//! nothing is dropped without a word.
+//! Everything that is wrong is collected. What a room does not do yet it refuses by name, and what
+//! serving goes on without `pending` notes: nothing is dropped without a word.
 
+mod ciphers;
 mod core;
 mod files;
+mod headers;
 mod http;
 mod locations;
 mod logs;
-mod pending;
 mod proxy;
 mod real_ip;
 mod scope;
 mod servers;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 mod tls;
 
@@ -49,8 +52,6 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
         problems: Vec::new(),
         notes: tree.notes.clone(),
     };
-    lower.refuse_pending(&tree.main);
-    lower.note_unserved(&tree.main);
     let config = lower.all(tree);
     match config {
         Some(config) if lower.problems.is_empty() => Ok(Loaded { config, warnings: lower.notes }),
@@ -93,9 +94,9 @@ impl<'t> Lower<'t> {
         self.maps(block);
         let servers = self.servers(block, &outer);
         let tls = self.tls(&servers);
-        let limits = self.global_limits(block, tree);
+        let limits = self.process_limits(block, tree);
         self.formats(block);
-        let hosts = self.hosts(&servers, &limits);
+        let hosts = self.hosts(&servers, tls.servers);
         let log = self.log_config(tree, block);
         let names = self.names(&servers);
         let registry = std::mem::take(&mut self.registry);
@@ -115,7 +116,8 @@ impl<'t> Lower<'t> {
             self.notes.push(said(None, what, None));
         }
         let hostname = rustix::system::uname().nodename().to_bytes().to_ascii_lowercase().into();
-        let http = Http { variables, names, hosts: hosts.into(), hostname, upstreams };
+        let (hosts, offers) = (hosts.into(), tls.offers.into());
+        let http = Http { variables, names, hosts, hostname, offers, upstreams };
         Some(Config {
             workers: self.workers(tree),
             runtime: crate::config::Runtime::Auto,

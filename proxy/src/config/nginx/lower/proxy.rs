@@ -7,7 +7,7 @@ use super::scope::Scope;
 use super::{Lower, words};
 use crate::route::cookies::Cookies;
 use crate::route::fields::Fields;
-use crate::route::http::Proxy;
+use crate::route::http::{Proxy, RequestBody};
 use crate::route::location::Match;
 use crate::route::proxy_pass::ProxyPass;
 use crate::route::template::Template;
@@ -52,7 +52,25 @@ impl<'t> Lower<'t> {
                 .iter()
                 .flat_map(|line| line.args())
                 .any(|word| word.bytes.eq_ignore_ascii_case(b"x-accel-redirect")),
+            body: self.request_body(scope),
+            ignores_abort: scope.flag("proxy_ignore_client_abort", false),
+            passes_trailers: scope.flag("proxy_pass_trailers", false),
         }))
+    }
+
+    /// A body of the configuration's counts more than none, as in nginx.
+    fn request_body(&mut self, scope: &Scope<'t>) -> RequestBody {
+        if let Some(line) = scope.line("proxy_set_body") {
+            self.at(line);
+            let compiled = Template::compile(line.arg(0), &mut self.registry);
+            if let Some(body) = self.check(line, compiled) {
+                return RequestBody::Set(body);
+            }
+        }
+        match scope.flag("proxy_pass_request_body", true) {
+            true => RequestBody::Passed,
+            false => RequestBody::Dropped,
+        }
     }
 
     fn redirects(&mut self, scope: &Scope<'t>, pass: &ProxyPass, around: &Match) -> Redirects {

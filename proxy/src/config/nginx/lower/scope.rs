@@ -29,6 +29,24 @@ impl<'t> Scope<'t> {
         self.levels.iter().rev().map(own).find(|lines| !lines.is_empty()).unwrap_or_default()
     }
 
+    /// As [`Scope::lines`], where a directive of the second name says what becomes of the lines of
+    /// the levels around: `on`, they are replaced; `merge`, they are kept too; `off`, they are gone.
+    pub(super) fn lines_by(&self, name: &str, inherit: &str) -> Vec<&'t Directive> {
+        let mut lines: Vec<&'t Directive> = Vec::new();
+        let mut how = &b"on"[..];
+        for block in &self.levels {
+            how = all(block, inherit).last().map_or(how, |line| line.arg(0));
+            let own: Vec<_> = all(block, name).collect();
+            match how {
+                b"merge" => lines.extend(own),
+                b"off" => lines = own,
+                _ if own.is_empty() => {}
+                _ => lines = own,
+            }
+        }
+        lines
+    }
+
     /// The one line in force.
     pub(super) fn line(&self, name: &str) -> Option<&'t Directive> {
         self.levels.iter().rev().find_map(|block| all(block, name).last())

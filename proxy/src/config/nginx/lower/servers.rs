@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::super::address::{self, ListenAddress};
+use super::super::address::{self, KeepAlive, ListenAddress};
 use super::super::tree::{Directive, all};
 use super::Lower;
 use super::scope::Scope;
 use crate::config::address::resolve_by_system;
-use crate::config::{self, Listen, ListenOptions};
+use crate::config::{self, Keepalive, Listen, ListenOptions};
 use crate::route::names::{Added, Names};
 
 /// All servers, in their order.
@@ -57,8 +57,8 @@ impl<'t> Lower<'t> {
 
     fn listen(&mut self, line: &Directive, number: usize, servers: &mut Servers<'t>) {
         let Some(listen) = self.check(line, address::listen(line.args())) else { return };
-        if listen.quic || listen.so_keepalive.is_some() {
-            self.problem(line, "\"quic\" and \"so_keepalive\" of \"listen\" are not supported yet");
+        if listen.quic {
+            self.problem(line, "\"quic\" of \"listen\" is not supported yet");
         }
         if listen.http2 {
             self.note_http2(line);
@@ -86,7 +86,7 @@ impl<'t> Lower<'t> {
             ipv6only: listen.ipv6only.unwrap_or(default.ipv6only),
             reuseport: listen.reuseport || default.reuseport,
             proxy_protocol: listen.proxy_protocol,
-            ..default
+            keepalive: listen.so_keepalive.map_or(default.keepalive, keepalive),
         };
         for port in listen.ports.clone() {
             for ip in &hosts {
@@ -134,6 +134,16 @@ impl<'t> Lower<'t> {
             }
         }
         names
+    }
+}
+
+fn keepalive(wanted: KeepAlive) -> Keepalive {
+    match wanted {
+        KeepAlive::Off => Keepalive::Off,
+        KeepAlive::On => Keepalive::On { idle: None, interval: None, probes: None },
+        KeepAlive::Probes { idle, interval, count } => {
+            Keepalive::On { idle, interval, probes: count }
+        }
     }
 }
 

@@ -19,7 +19,12 @@ pub(super) const ROWS: &[Row] = &[
     row("worker_processes", MAIN, Once(ONE), CORE),
     row("worker_rlimit_nofile", MAIN, Number, CORE),
     row("worker_shutdown_timeout", MAIN, Milliseconds, CORE),
-    row("working_directory", MAIN, Once(ONE), CORE),
+    row(
+        "working_directory",
+        MAIN,
+        Once(ONE),
+        NoEffect("every path is whole, and the kernel says where core files go"),
+    ),
     row("debug_points", MAIN, Word(&["stop", "abort"]), ONE_PROCESS),
     row("env", MAIN, Many(ONE), ENVIRONMENT),
     row("load_module", MAIN, Many(ONE), BUILT_IN),

@@ -8,7 +8,6 @@ use super::{
 };
 
 pub(super) const ROWS: &[Row] = &[
-    row("proxy_buffering", LEVELS, Flag, PROXY),
     row("proxy_connect_timeout", LEVELS, Milliseconds, PROXY),
     row("proxy_cookie_domain", LEVELS, Many(ONE_OR_TWO), PROXY),
     row("proxy_cookie_flags", LEVELS, Many(ONE_TO_FOUR), PROXY),
@@ -26,17 +25,18 @@ pub(super) const ROWS: &[Row] = &[
     row("proxy_pass_trailers", LEVELS, Flag, PROXY),
     row("proxy_read_timeout", LEVELS, Milliseconds, PROXY),
     row("proxy_redirect", LEVELS, Many(ONE_OR_TWO), PROXY),
-    row("proxy_request_buffering", LEVELS, Flag, PROXY),
     row("proxy_send_timeout", LEVELS, Milliseconds, PROXY),
     row("proxy_set_body", LEVELS, Once(ONE), PROXY),
     row("proxy_set_header", LEVELS, Many(TWO), PROXY),
     // Accepted.
     row("proxy_buffer_size", LEVELS, Size, STREAMS),
+    row("proxy_buffering", LEVELS, Flag, STREAMS),
     row("proxy_buffers", LEVELS, Buffers, STREAMS),
     row("proxy_busy_buffers_size", LEVELS, Size, STREAMS),
     row("proxy_headers_hash_bucket_size", LEVELS, Number, STREAMS),
     row("proxy_headers_hash_max_size", LEVELS, Number, STREAMS),
     row("proxy_max_temp_file_size", LEVELS, Size, STREAMS),
+    row("proxy_request_buffering", LEVELS, Flag, STREAMS),
     row("proxy_send_lowat", LEVELS, Size, STREAMS),
     row("proxy_socket_keepalive", LEVELS, Flag, STREAMS),
     row("proxy_temp_file_write_size", LEVELS, Size, STREAMS),

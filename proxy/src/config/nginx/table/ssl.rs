@@ -10,12 +10,9 @@ pub(super) const ROWS: &[Row] = &[
     row("ssl_certificate_key", HTTP_SERVER, Many(ONE), SSL),
     row("ssl_ciphers", HTTP_SERVER, Once(ONE), SSL),
     row("ssl_ecdh_curve", HTTP_SERVER, Once(ONE), SSL),
-    row("ssl_password_file", HTTP_SERVER, Once(ONE), SSL),
     row("ssl_prefer_server_ciphers", HTTP_SERVER, Flag, SSL),
     row("ssl_protocols", HTTP_SERVER, Words(PROTOCOLS), SSL),
     row("ssl_reject_handshake", HTTP_SERVER, Flag, SSL),
-    row("ssl_session_cache", HTTP_SERVER, Many(ONE_OR_TWO), SSL),
-    row("ssl_session_ticket_key", HTTP_SERVER, Many(ONE), SSL),
     row("ssl_session_tickets", HTTP_SERVER, Flag, SSL),
     row("ssl_session_timeout", HTTP_SERVER, Seconds, SSL),
     // Accepted.
@@ -43,6 +40,21 @@ pub(super) const ROWS: &[Row] = &[
         HTTP_SERVER,
         Flag,
         NoEffect("no early data is taken, so none can be replayed"),
+    ),
+    row(
+        "ssl_session_cache",
+        HTTP_SERVER,
+        Many(ONE_OR_TWO),
+        NoEffect("sessions are kept by clients, in tickets, and nowhere here"),
+    ),
+    row(
+        "ssl_session_ticket_key",
+        HTTP_SERVER,
+        Many(ONE),
+        NoEffect(
+            "keys of tickets are random and change every six hours: one in a file would stay, and \
+             whoever reads it can read what was recorded",
+        ),
     ),
     row("ssl_stapling", HTTP_SERVER, Flag, STAPLING),
     row("ssl_stapling_file", HTTP_SERVER, Once(ONE), STAPLING),
@@ -87,6 +99,15 @@ pub(super) const ROWS: &[Row] = &[
         HTTP_SERVER,
         Once(ONE),
         Refused("it writes down what lets others read along"),
+    ),
+    row(
+        "ssl_password_file",
+        HTTP_SERVER,
+        Once(ONE),
+        Refused(
+            "keys are read without a password: `openssl pkey -in KEY -out PLAIN` decrypts one, and \
+             PLAIN should be readable for root alone",
+        ),
     ),
     row("ssl_ocsp", HTTP_SERVER, Word(&["off", "on", "leaf"]), RefusedUnless("off", CLIENTS)),
     row(

@@ -177,9 +177,9 @@ fn every_directive_is_in_the_printed_table_once_per_context() {
         assert_eq!(same.count(), 1, "{} has two meanings in one context", row.name);
     }
     assert!(printed.lines().count() > 400);
-    let line = printed.lines().find(|line| line.starts_with("proxy_buffering ")).unwrap();
+    let line = printed.lines().find(|line| line.starts_with("proxy_pass_trailers ")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
-    let expected = "proxy_buffering on | off http, server, location as nginx (proxy)";
+    let expected = "proxy_pass_trailers on | off http, server, location as nginx (proxy)";
     assert_eq!(words.join(" "), expected);
 }
 

@@ -1,0 +1,70 @@
+//! What a location adds to answers: `add_header`, `add_trailer`, `expires`.
+
+use super::evaluate::Context;
+use super::expires::{Expires, Freshness};
+use super::fields::{Fields, is_common};
+use crate::files::date;
+
+/// The lines in force in one location.
+#[derive(Debug, Clone, Default)]
+pub struct Added {
+    /// `add_header`.
+    pub fields: Fields,
+    /// `add_trailer`: behind the body of an app's answer.
+    pub trailers: Fields,
+    pub expires: Option<Expires>,
+}
+
+impl Added {
+    /// Appends the lines to an answer of our own; `out` holds the lines before.
+    pub fn append(&self, status: Option<u16>, context: &mut Context<'_>, out: &mut Vec<u8>) {
+        let fresh = self.expires.as_ref().and_then(|_| {
+            let last_modified = find_line(out, b"Last-Modified: ").and_then(date::parse);
+            self.freshness(status.unwrap_or(200), last_modified, context)
+        });
+        self.append_with(fresh.as_ref(), status, context, out);
+    }
+
+    /// What `expires` says of an answer of that status; `last_modified` in seconds since 1970.
+    pub fn freshness(
+        &self,
+        status: u16,
+        last_modified: Option<i64>,
+        context: &mut Context<'_>,
+    ) -> Option<Freshness> {
+        let expires = self.expires.as_ref().filter(|_| is_common(status))?;
+        expires.freshness(last_modified, context)
+    }
+
+    /// As [`Added::append`], where `expires` has been asked before.
+    pub fn append_with(
+        &self,
+        fresh: Option<&Freshness>,
+        status: Option<u16>,
+        context: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(Freshness { expires, cache_control }) = fresh {
+            out.extend_from_slice(b"Expires: ");
+            out.extend_from_slice(expires);
+            out.extend_from_slice(b"\r\nCache-Control: ");
+            out.extend_from_slice(cache_control.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        self.fields.append(status, context, out);
+    }
+
+    /// True when what is added takes the place of the app's field of that name, as in nginx:
+    /// validators, and both fields of `expires`.
+    pub fn replaces(&self, name: &[u8], fresh: Option<&Freshness>, status: u16) -> bool {
+        let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+        (fresh.is_some() && (is(b"expires") || is(b"cache-control")))
+            || ((is(b"last-modified") || is(b"etag")) && self.fields.adds(name, status))
+    }
+}
+
+/// The value of the line that begins so, in the spelling we write it in.
+fn find_line<'a>(lines: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
+    let line = lines.split(|byte| *byte == b'\n').find(|line| line.starts_with(begin))?;
+    Some(line[begin.len()..].trim_ascii_end())
+}

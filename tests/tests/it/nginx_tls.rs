@@ -1,0 +1,210 @@
+//! What nginx.conf says of TLS: certificates by address and server, refused names, what is offered.
+
+use std::fs;
+use std::sync::Arc;
+
+use rustls::{CipherSuite, ClientConfig, NamedGroup, ProtocolVersion};
+use sheen_tests::client::{Client, End, Offer};
+use sheen_tests::nginx::{self, Nginx};
+use sheen_tests::nginx_conf::{Running, write};
+use sheen_tests::pki::{self, KeyKind};
+use sheen_tests::sheen::{NAME, run};
+use tempfile::TempDir;
+
+/// A running sheen with further certificates, each for one name: `ROOT/NAME.crt`.
+fn start(http: &str, names: &[&str]) -> Running {
+    Running::prepared(http, &[NAME], &[], |dir| {
+        for name in names {
+            pki::issue(&[name], KeyKind::Ecdsa).write(dir, name);
+        }
+    })
+}
+
+/// An offer that takes any certificate.
+fn trusting() -> Offer {
+    Offer { trusting: true, ..Offer::default() }
+}
+
+fn connect(
+    running: &Running,
+    plain_port: bool,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> Result<Client, End> {
+    let address = if plain_port { running.http } else { running.https };
+    Client::tls_with(address, name, config)
+}
+
+/// The name of a certificate made for one.
+fn named(client: &mut Client) -> String {
+    let der = client.certificate();
+    let text = String::from_utf8_lossy(&der).into_owned();
+    let known = ["one.test", "two.test", "three.test", NAME];
+    known.into_iter().find(|name| text.contains(name)).unwrap_or("?").to_owned()
+}
+
+#[test]
+fn the_same_name_has_a_certificate_for_each_address() {
+    let server = |listen: &str, names: &str, cert: &str| {
+        format!(
+            "server {{ listen 127.0.0.1:{listen} ssl; server_name {names}; return 200 x; \
+             ssl_certificate ROOT/{cert}.crt; ssl_certificate_key ROOT/{cert}.key; }}"
+        )
+    };
+    let http = server("HTTP_PORT", "a.test", "one.test")
+        + &server("HTTP_PORT", "b.test", "two.test")
+        + &server("HTTPS", "b.test", "three.test")
+        + &server("HTTPS", "~^a[.]", "one.test")
+        + "server { listen 127.0.0.1:HTTPS ssl; server_name bare.test; return 200 bare; }";
+    let running = start(&http, &["one.test", "two.test", "three.test"]);
+    let config = trusting().config();
+    let without = Offer { sni: false, ..trusting() }.config();
+    let seen = |running: &Running| {
+        let mut seen = Vec::new();
+        for name in ["a.test", "b.test", "c.test", "bare.test", ""] {
+            let config = if name.is_empty() { &without } else { &config };
+            let name = if name.is_empty() { "c.test" } else { name };
+            let of = |plain| named(&mut connect(running, plain, name, config).unwrap());
+            seen.push((of(true), of(false)));
+        }
+        seen
+    };
+    let expected = [
+        ("one.test", "one.test"),
+        ("two.test", "three.test"),
+        // What nobody has goes to the first server of the address.
+        ("one.test", "three.test"),
+        ("one.test", "three.test"),
+        ("one.test", "three.test"),
+    ];
+    let expected: Vec<_> =
+        expected.iter().map(|(one, two)| ((*one).to_owned(), (*two).to_owned())).collect();
+    assert_eq!(seen(&running), expected);
+    // The other way round, by a reload.
+    let path = running.sheen.dir.path().join("nginx.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("two.test", "one.test")).unwrap();
+    running.sheen.hup();
+    assert_eq!(named(&mut connect(&running, true, "b.test", &config).unwrap()), "one.test");
+    assert_eq!(named(&mut connect(&running, false, "b.test", &config).unwrap()), "three.test");
+}
+
+/// The last two bytes of an alert in the clear: how bad, and what.
+fn alert(port: u16, name: &str) -> Option<[u8; 2]> {
+    let mut client = Client::plain(([127, 0, 0, 1], port).into());
+    client.start_tls(name, &trusting().config());
+    let hello = client.first_flight();
+    client.send_raw(&hello);
+    let answer = client.receive_raw();
+    matches!(answer[..], [21, 3, _, 0, 2, _, _]).then(|| [answer[5], answer[6]])
+}
+
+#[test]
+fn a_handshake_for_a_refused_name_gets_nginxs_alert() {
+    let http = "server { listen 127.0.0.1:PORT ssl default_server; ssl_reject_handshake on; }
+        server { listen 127.0.0.1:PORT ssl; server_name app.test;
+            ssl_certificate ROOT/site.crt; ssl_certificate_key ROOT/site.key; return 200 x; }
+        server { listen 127.0.0.1:PORT ssl; server_name no.app.test;
+            ssl_reject_handshake on; }";
+    let dir = TempDir::new().unwrap();
+    let (cert, key) = pki::issue(&[NAME], KeyKind::Ecdsa).write(dir.path(), "site");
+    let (cert, key) = (fs::read_to_string(cert).unwrap(), fs::read_to_string(key).unwrap());
+    let running = Running::start(&http.replace(":PORT", ":HTTPS"), &[NAME]);
+    running.sheen.allow_log("handshake rejected: its server name is not served");
+    let real = nginx::is_installed()
+        .then(|| Nginx::start(http, &[("site.crt", &cert), ("site.key", &key)]));
+    for name in [NAME, "other.test", "no.app.test"] {
+        let ours = alert(running.https.port(), name);
+        assert_eq!(ours.is_some(), name != NAME, "{name}");
+        assert!(ours.is_none_or(|alert| alert == [2, 112]), "{name}: unrecognized_name");
+        if let Some(real) = &real {
+            assert_eq!(ours, alert(real.port, name), "{name}");
+        }
+    }
+    assert_eq!(running.get_tls(NAME, "/").text(), "x");
+}
+
+#[test]
+fn an_address_offers_what_its_default_server_says() {
+    let server = |listen: &str, name: &str, lines: &str| {
+        format!(
+            "server {{ listen 127.0.0.1:{listen} ssl; server_name {name}; {lines} return 200 x; }}"
+        )
+    };
+    let http = "ssl_certificate ROOT/site.crt; ssl_certificate_key ROOT/site.key;".to_owned()
+        + &server(
+            "HTTP_PORT",
+            NAME,
+            "ssl_protocols TLSv1.2; \
+            ssl_ciphers ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA; \
+            ssl_prefer_server_ciphers on; ssl_ecdh_curve secp384r1;",
+        )
+        + &server("HTTP_PORT", "other.test", "ssl_protocols TLSv1.3;")
+        + &server("HTTPS", NAME, "ssl_protocols TLSv1.3; ssl_session_tickets off;");
+    let running = start(&http, &[]);
+    running.sheen.log().wait_for("not offered: AES128-SHA");
+    running.sheen.log().wait_for("the protocols of an address are those of its default server");
+    running.sheen.log().wait_for("\"ssl_session_tickets off\": no session is resumed");
+    let config = trusting().config();
+    for name in [NAME, "other.test"] {
+        let mut client = connect(&running, true, name, &config).unwrap();
+        let session = client.session();
+        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_2), "{name}");
+        assert_eq!(
+            session.negotiated_cipher_suite().unwrap().suite(),
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        );
+        let group = session.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(group, NamedGroup::secp384r1);
+    }
+    let mut client = connect(&running, false, NAME, &config).unwrap();
+    assert_eq!(client.session().protocol_version(), Some(ProtocolVersion::TLSv1_3));
+    running.sheen.allow_log("TLS with client failed");
+    let old = Offer { versions: vec![&rustls::version::TLS12], ..trusting() }.config();
+    assert!(connect(&running, false, NAME, &old).is_err(), "no TLS 1.2 there");
+}
+
+#[test]
+fn sessions_are_resumed_as_far_as_tickets_are_given() {
+    let http = "ssl_certificate ROOT/site.crt; ssl_certificate_key ROOT/site.key;
+        server { listen 127.0.0.1:HTTP_PORT ssl; ssl_session_timeout 1d; return 200 x; }
+        server { listen 127.0.0.1:HTTPS ssl; ssl_session_tickets off; return 200 x; }";
+    let running = start(http, &[]);
+    for versions in [vec![&rustls::version::TLS12], vec![&rustls::version::TLS13]] {
+        for (plain_port, resumed) in [(true, true), (false, false)] {
+            let offer = Offer { resumption: true, versions: versions.clone(), ..Offer::default() };
+            let config = offer.config();
+            let mut first = connect(&running, plain_port, NAME, &config).unwrap();
+            // Tickets of TLS 1.3 come with the first answer.
+            first.get(NAME, "/");
+            let mut second = connect(&running, plain_port, NAME, &config).unwrap();
+            second.get(NAME, "/");
+            assert_eq!(second.is_resumed(), resumed, "{versions:?} {plain_port}");
+        }
+    }
+}
+
+#[test]
+fn lists_that_leave_nothing_are_refused() {
+    let dir = TempDir::new().unwrap();
+    pki::issue(&[NAME], KeyKind::Ecdsa).write(dir.path(), "site");
+    for (lines, words) in [
+        (
+            "ssl_protocols TLSv1.2; ssl_ciphers AES128-SHA;",
+            "SSL_CTX_set_cipher_list(\"AES128-SHA\") failed: no cipher match",
+        ),
+        ("ssl_ecdh_curve secp521r1;", "\"ssl_ecdh_curve\": none of these can be had"),
+        ("ssl_password_file x;", "openssl pkey -in KEY -out PLAIN"),
+        ("ssl_protocols TLSv1;", "\"ssl_protocols\" names neither TLSv1.2 nor TLSv1.3"),
+    ] {
+        let http = format!(
+            "server {{ listen 127.0.0.1:HTTPS ssl; {lines} ssl_certificate ROOT/site.crt; \
+             ssl_certificate_key ROOT/site.key; }}"
+        );
+        let path = write(dir.path(), &http, 1, 2);
+        let output = run(dir.path(), &["-t", "-c", &path]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(words) && said.contains(":4"), "{lines}: {said}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
