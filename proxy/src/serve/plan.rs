@@ -7,20 +7,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::files::{self, Complaint, Sought};
+use super::content::{Contents, probe, whole};
+use super::files;
 use super::ongoing::{self, Kept, Ongoing, Seen};
 use super::own;
-use super::request::{self, Proxied};
+use super::request::Proxied;
 use httparse::Header;
-use rustix::io::Errno;
 
 use crate::buf::Buf;
-use crate::config::Level;
-use crate::errno;
 use crate::fault::Refusal;
 use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
-use crate::h1::head::{self, Parsed, Table, Version};
+use crate::h1::head::{self, Table, Version};
 use crate::h1::name::Name;
 use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
@@ -30,9 +28,9 @@ use crate::plan::{Forward, Terms, Upload, wants_keep_alive};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
-use crate::route::http::{Content, Host, Http, RequestBody};
+use crate::route::http::{Content, Http, RequestBody};
 use crate::route::names;
-use crate::route::phases::{Decision, Probe, Run};
+use crate::route::phases::{Decision, Run};
 use crate::route::state::State;
 use crate::route::uri;
 use crate::tries::Tries;
@@ -244,7 +242,7 @@ pub(super) fn again(
 }
 
 /// What a decision comes to.
-enum Choice {
+pub(super) enum Choice {
     /// The app's head is in the scratch buffer.
     Proxy {
         upstream: Arc<crate::config::Upstream>,
@@ -323,94 +321,11 @@ fn decide(
     choice
 }
 
-/// What the content of a location is made with.
-struct Contents<'a> {
-    http: &'a Http,
-    host: &'a Host,
-    /// What has come of the request's.
-    body: &'a [u8],
-    length: Length,
-    upgrade: Upgrade,
-    is_spent: bool,
-    /// The type that an app has given; else empty.
-    media: &'a [u8],
-    /// The length of the body has been looked at: an error page does not ask again.
-    is_judged: bool,
-    /// It is too large, which has been said.
-    is_refused: bool,
-    scratch: &'a mut Vec<u8>,
-    proxied: Proxied,
-    /// The lines of an answer of status 416.
-    range: Vec<u8>,
-    complaints: &'a RefCell<Vec<Complaint>>,
-}
-
-impl Contents<'_> {
-    /// The content of a location, or another decision.
-    fn of(
-        &mut self,
-        run: &mut Run<'_, '_>,
-        location: usize,
-        parsed: &Parsed<'_>,
-    ) -> ControlFlow<Choice, Decision> {
-        let place = &self.host.locations[location];
-        if !self.is_judged && is_too_large(self.host, location, self.length) {
-            (self.is_judged, self.is_refused, self.is_spent) = (true, true, true);
-            self.length = Length::None;
-            return ControlFlow::Continue(run.fail(413, location));
-        }
-        let Content::Proxy(proxy) = &place.content else {
-            let mut complain = |level, words| self.complaints.borrow_mut().push((level, words));
-            let wanted = files::Wanted {
-                content: &place.files,
-                location,
-                added: &place.added,
-                media: self.media,
-            };
-            let range = &mut self.range;
-            return match files::seek(run, &wanted, range, &mut complain) {
-                Sought::Answer(answer) => {
-                    ControlFlow::Break(Choice::File(Box::new(answer), std::mem::take(range)))
-                }
-                Sought::Other(decision) => ControlFlow::Continue(decision),
-            };
-        };
-        if self.is_spent && !run.context.state.method_is_get {
-            // A named location asks for the request as it was, and its body is gone.
-            let status = run.context.state.status_override;
-            let status = if status > 0 { status } else { 502 };
-            return ControlFlow::Continue(Decision::Status { status, location });
-        }
-        let (length, upgrade) = (self.length, self.upgrade);
-        let http = self.http;
-        let kept = place.body_kept_bytes;
-        let body = whole(self.body, length).filter(|body| body.len() <= kept);
-        let asked = request::Asked { proxy, parsed, body, length, upgrade, http };
-        match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
-            Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
-            Err(status) => ControlFlow::Continue(run.fail(status, location)),
-        }
-    }
-}
-
-/// A body of known length, if all of it has come.
-fn whole(body: &[u8], length: Length) -> Option<&[u8]> {
-    match length {
-        Length::Sized(bytes) => body.get(..usize::try_from(bytes).ok()?),
-        Length::None | Length::Chunked | Length::UntilClose => None,
-    }
-}
-
 fn closing(decision: Decision) -> u16 {
     match decision {
         Decision::Close { status, .. } => status,
         _ => 444,
     }
-}
-
-fn is_too_large(host: &Host, location: usize, length: Length) -> bool {
-    let limit = host.locations[location].limits.request_body_bytes_max;
-    matches!((length, limit), (Length::Sized(bytes), Some(limit)) if bytes > limit)
 }
 
 /// Puts the app's head in its place, where the choice is to proxy.
@@ -508,36 +423,6 @@ fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<
         client: None,
         kept: Kept::default(),
     })
-}
-
-/// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.
-/// What else is wrong than that nothing is there, becomes a complaint.
-pub fn probe(path: &[u8], complain: &mut dyn FnMut(Level, String)) -> Probe {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = match std::fs::metadata(OsStr::from_bytes(path)) {
-        Ok(metadata) => metadata,
-        Err(error) => {
-            let is_news = Errno::from_io_error(&error).is_some_and(|errno| {
-                !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG)
-            });
-            if is_news {
-                let (path, error) = (String::from_utf8_lossy(path), errno::words(&error));
-                let words = format!("stat() {path:?} failed ({error})");
-                complain(Level::Crit, words);
-            }
-            return Probe::Nothing;
-        }
-    };
-    let is_executable = metadata.permissions().mode() & 0o100 != 0;
-    if metadata.is_dir() {
-        Probe::Directory { is_executable }
-    } else if metadata.is_file() {
-        Probe::File { is_executable }
-    } else {
-        Probe::Other
-    }
 }
 
 /// Appends `value` of a template that may be missing.

@@ -116,13 +116,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
-        why: "trailer fields are passed on",
-        shows_in: "answers",
-        even: |_, _, ours| {
-            ours.answers.iter_mut().chain(&mut ours.asked).for_each(|it| it.trailers.clear());
-        },
-    },
-    Difference {
         why: "a body that was passed on is not there any more when an error page is another app",
         shows_in: "errors",
         even: |request, theirs, ours| {

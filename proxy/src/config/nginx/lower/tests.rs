@@ -324,7 +324,8 @@ fn logs_go_where_they_are_sent() {
     assert_eq!(log.level, crate::config::Level::Warn);
     let LogTarget::File(path) = &log.error else { panic!("{log:?}") };
     assert!(path.ends_with("e.log"));
-    assert_eq!(log.others.len(), 1);
+    // b.log, and e.log once more for the errors of the server.
+    assert_eq!(log.others.len(), 2);
     let logs = [SERVER, 1, 2].map(|number| location(&loaded, number).logs.len());
     assert_eq!(logs, [1, 0, 1]);
     assert!(location(&loaded, 2).logs[0].condition.is_some());
