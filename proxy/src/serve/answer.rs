@@ -15,7 +15,7 @@ use crate::respond;
 use crate::route::evaluate::Context;
 use crate::route::expires::Freshness;
 use crate::route::facts::{Answer, Facts};
-use crate::route::http::{Content, Location};
+use crate::route::http::{Content, Location, Proxy};
 
 impl Ongoing {
     /// True when an answer is replaced by an error page.
@@ -98,29 +98,7 @@ impl Ongoing {
                 }
                 out.extend_from_slice(field);
                 out.extend_from_slice(b": ");
-                let begin = out.len();
-                let value = header.value;
-                let rewritten = match () {
-                    _ if field.eq_ignore_ascii_case(b"location") => {
-                        proxy.redirects.rewrite_location(value, &mut context, out)
-                    }
-                    _ if field.eq_ignore_ascii_case(b"refresh") => {
-                        proxy.redirects.rewrite_refresh(value, &mut context, out)
-                    }
-                    _ if field.eq_ignore_ascii_case(b"set-cookie") && !proxy.cookies.is_empty() => {
-                        proxy.cookies.rewrite(value, &mut context, out)
-                    }
-                    _ => false,
-                };
-                if !rewritten {
-                    out.truncate(begin);
-                    out.extend_from_slice(value);
-                } else if out.get(begin) == Some(&b'/') && field.eq_ignore_ascii_case(b"location") {
-                    // As with a redirect of our own.
-                    let mut base = Vec::new();
-                    author.append_base(location.redirects, &context, &mut base);
-                    out.splice(begin..begin, base);
-                }
+                append_value(&author, location, proxy, header, &mut context, out);
                 out.extend_from_slice(b"\r\n");
             }
             out.extend_from_slice(&handed);
@@ -135,6 +113,40 @@ impl Ongoing {
             self.kept.sent = out.clone();
         }
         status
+    }
+}
+
+/// The value of an app's field, rewritten where the location says so.
+fn append_value(
+    author: &Author<'_>,
+    location: &Location,
+    proxy: &Proxy,
+    header: &Header<'_>,
+    context: &mut Context<'_>,
+    out: &mut Vec<u8>,
+) {
+    let begin = out.len();
+    let (field, value) = (header.name.as_bytes(), header.value);
+    let rewritten = match () {
+        _ if field.eq_ignore_ascii_case(b"location") => {
+            proxy.redirects.rewrite_location(value, context, out)
+        }
+        _ if field.eq_ignore_ascii_case(b"refresh") => {
+            proxy.redirects.rewrite_refresh(value, context, out)
+        }
+        _ if field.eq_ignore_ascii_case(b"set-cookie") && !proxy.cookies.is_empty() => {
+            proxy.cookies.rewrite(value, context, out)
+        }
+        _ => false,
+    };
+    if !rewritten {
+        out.truncate(begin);
+        out.extend_from_slice(value);
+    } else if out.get(begin) == Some(&b'/') && field.eq_ignore_ascii_case(b"location") {
+        // As with a redirect of our own.
+        let mut base = Vec::new();
+        author.append_base(location.redirects, context, &mut base);
+        out.splice(begin..begin, base);
     }
 }
 

@@ -131,21 +131,20 @@ impl Ongoing {
     ) -> R {
         let (mut table, mut upstream_table, mut sent_table) =
             (Table::default(), Table::default(), Table::default());
-        // It was parsed before; whatever is left out here is empty.
         let host = &self.http.hosts[self.host];
         let takes = |name: &[u8]| !self.leaves_out || host.request_fields.takes(name);
         let parsed = lenient_request(&self.head, &mut table, takes);
-        let line_end = memchr::memchr(b'\r', &self.head).unwrap_or(self.head.len());
+        let line_end = memchr::memchr(b'\r', &self.head);
         let reads = self.http.variables.reads;
         let local = self.local_text();
         let remote_addr = reads.binary_remote_addr.then(|| self.remote_ip()).flatten();
-        let attempts = self.tries.all();
-        let attempts = if reads.tries { &*attempts } else { &[] };
-        let addresses: Vec<String> =
-            attempts.iter().map(|attempt| attempt.address.to_string()).collect();
+        let all = self.tries.all();
+        let attempts = if reads.tries { &*all } else { &[] };
+        let address = |attempt: &Attempt| attempt.address.to_string();
+        let addresses: Vec<String> = attempts.iter().map(address).collect();
         let tries: Vec<Try<'_>> = attempts.iter().zip(&addresses).map(a_try).collect();
         let facts = Facts {
-            request_line: &self.head[..line_end],
+            request_line: line_end.map_or(&*self.head, |end| &self.head[..end]),
             method: parsed.method.as_bytes(),
             request_uri: &self.request_uri,
             protocol: match self.terms.version {

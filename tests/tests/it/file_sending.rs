@@ -128,7 +128,7 @@ fn a_file_that_shrinks_while_it_is_sent_is_a_fault_of_ours() {
     assert!(matches!(&fault.cause, Cause::Io(e) if e.kind() == ErrorKind::UnexpectedEof));
     assert_eq!(
         fault.to_string(),
-        "sheen: file was truncated while it was sent while sending to client"
+        "send() failed (file was truncated while it was sent) while sending to client"
     );
     assert!(got.len() < SIZE && got.len() as u64 <= sent && is_pattern(0, &got));
 }

@@ -163,7 +163,9 @@ fn an_answer_is_awaited_without_its_client_where_that_is_asked_for() {
         location /stays { proxy_ignore_client_abort on; proxy_pass http://APP; } }";
     let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
     running.sheen.allow_log("client prematurely closed connection");
-    running.sheen.expect_log("upstream timed out while reading response header");
+    running
+        .sheen
+        .expect_log("upstream timed out (110: Connection timed out) while reading response header");
     for target in ["/", "/stays"] {
         let mut stream = TcpStream::connect(running.http).unwrap();
         std::io::Write::write_all(&mut stream, request(target).as_bytes()).unwrap();
@@ -213,7 +215,9 @@ fn an_app_may_take_its_time_in_one_location_and_not_in_another() {
         location /short { proxy_pass http://APP; }
         location / { proxy_read_timeout 20d; proxy_pass http://APP; } }";
     let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
-    running.sheen.expect_log("upstream timed out while reading response header");
+    running
+        .sheen
+        .expect_log("upstream timed out (110: Connection timed out) while reading response header");
     assert_eq!(running.get(NAME, "/short").status(), 504);
     assert_eq!(running.get(NAME, "/").text(), "late");
 }
