@@ -17,18 +17,14 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use crate::address::Address;
 use crate::compare::sheen_binary;
-use crate::configs::{self, Place};
 use crate::counts::{callgrind, total};
-use crate::machine;
-use crate::peers::{Kind, Language};
 use crate::pki::{self, Files};
 use crate::process::{Running, is_asleep, pause, wait_until};
 use crate::talk::get;
 use crate::wire::Head;
 
-/// One redirect, one exchange of 1 KB; the same by an nginx.conf, plain and with many rules.
+/// One redirect, one exchange of 1 KB.
 pub(crate) fn count(dir: &Path) -> Result<Vec<(&'static str, u64)>, String> {
     let files = pki::write(dir, false)?;
     let listener =
@@ -41,15 +37,10 @@ pub(crate) fn count(dir: &Path) -> Result<Vec<(&'static str, u64)>, String> {
     let sheen = sheen_binary()?;
     let setting = Setting { dir, sheen: &sheen, files: &files, upstream, rest };
     let mut counts = Vec::new();
-    for (name, language, tls) in [
-        ("whole_redirect", Language::Own, false),
-        ("whole_exchange_1k", Language::Own, true),
-        ("whole_exchange_1k_conf", Language::NginxConf, true),
-        ("whole_exchange_1k_rules", Language::NginxConfWithRules, true),
-    ] {
+    for (name, tls) in [("whole_redirect", false), ("whole_exchange_1k", true)] {
         let mut least = u64::MAX;
         for _ in 0..PROCESSES {
-            least = least.min(least_of_one(&setting, language, tls)?);
+            least = least.min(least_of_one(&setting, tls)?);
         }
         counts.push((name, least));
     }
@@ -82,25 +73,25 @@ impl Rest {
 
 /// Starts sheen, warms one connection up, and counts more than once: the least is the one that no
 /// tick and no sweep fell into.
-fn least_of_one(setting: &Setting<'_>, language: Language, tls: bool) -> Result<u64, String> {
+fn least_of_one(setting: &Setting<'_>, tls: bool) -> Result<u64, String> {
     let Setting { dir, sheen, files, upstream, rest } = setting;
     let say = |error: io::Error| format!("sheen under valgrind: {error}");
     let free = || TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
     let (https, http) = (free().map_err(say)?, free().map_err(say)?);
-    let place = Place {
-        dir,
-        files,
-        https,
-        http,
-        upstream: &Address::Tcp(*upstream),
-        workers: 1,
-        open_files: machine::raise_open_files(),
-        language,
-    };
-    let configured = configs::write(Kind::Sheen, &place)?;
+    let config = format!(
+        "workers = 1\nruntime = \"epoll\"\nlisten_https = [\"{https}\"]\nlisten_http = [\"{http}\"]\n\
+         [log]\naccess = \"off\"\nlevel = \"error\"\n\
+         [[site]]\nnames = [\"{}\"]\nhsts = \"max-age=63072000\"\nto = \"{upstream}\"\n\
+         certificates = [{{ cert = \"{}\", key = \"{}\" }}]\n",
+        pki::NAME,
+        files.cert.display(),
+        files.key.display(),
+    );
+    let file = dir.join("sheen.toml");
+    fs::write(&file, config).map_err(say)?;
     let out = dir.join("sheen.out");
     let mut command = callgrind(&out, None);
-    command.arg(sheen).args(&configured.arguments);
+    command.arg(sheen).arg("-c").arg(&file);
     let mut running = Running::start(command, &dir.join("sheen.log"))?;
     let listens = || TcpStream::connect(http).is_ok();
     if !wait_until(START_MAX, || running.has_ended() || listens()) || running.has_ended() {
