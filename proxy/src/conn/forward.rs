@@ -161,6 +161,7 @@ impl Connection {
 
     /// Reads what the app is not to get of a request's body.
     async fn drop_body(&mut self, forward: &mut Forward) -> Result<(), Fault> {
+        forward.upload = Upload::Begun;
         if forward.expects_continue && self.input.is_empty() {
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }

@@ -22,6 +22,9 @@ impl Added {
             let last_modified = find_line(out, b"Last-Modified: ").and_then(date::parse);
             self.freshness(status.unwrap_or(200), last_modified, context)
         });
+        if fresh.is_some() {
+            drop_freshness(out);
+        }
         self.append_with(fresh.as_ref(), status, context, out);
     }
 
@@ -60,6 +63,18 @@ impl Added {
         let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
         (fresh.is_some() && (is(b"expires") || is(b"cache-control")))
             || ((is(b"last-modified") || is(b"etag")) && self.fields.adds(name, status))
+    }
+}
+
+/// Takes out the lines that `expires` takes the place of.
+pub fn drop_freshness(lines: &mut Vec<u8>) {
+    let is_one = |line: &&[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(b"expires") || name.eq_ignore_ascii_case(b"cache-control")
+    };
+    if lines.split(|byte| *byte == b'\n').any(|line| is_one(&line)) {
+        let kept = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_one(line));
+        *lines = kept.flatten().copied().collect();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing};
 use crate::log;
 use crate::respond;
+use crate::route::added;
 use crate::route::evaluate::Context;
 use crate::route::expires::Freshness;
 use crate::route::facts::{Answer, Facts};
@@ -69,7 +70,7 @@ impl Ongoing {
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let at = self.location;
-        let handed = self.handed_fields().to_vec();
+        let mut handed = self.handed_fields().to_vec();
         let keeps = self.http.variables.reads.answer_fields;
         self.keep_upstream(raw);
         self.kept.sent.clear();
@@ -100,6 +101,9 @@ impl Ongoing {
                 out.extend_from_slice(b": ");
                 append_value(&author, location, proxy, header, &mut context, out);
                 out.extend_from_slice(b"\r\n");
+            }
+            if fresh.is_some() {
+                added::drop_freshness(&mut handed);
             }
             out.extend_from_slice(&handed);
             let readable = keeps.then_some(outgoing);

@@ -42,6 +42,52 @@ fn age(cache_control: &[String]) -> Option<i64> {
     cache_control.first()?.strip_prefix("max-age=")?.parse().ok()
 }
 
+/// What both say of how long an answer to a GET may be kept.
+fn compare_freshness(running: &Running, real: &Nginx, target: &str) {
+    let ours = ask(running.http.port(), &get(target));
+    let theirs = ask(real.port, &get(target));
+    assert_eq!(ours.status(), theirs.status(), "{target}");
+    let ((our_end, our_rest), (their_end, their_rest)) = (freshness(&ours), freshness(&theirs));
+    // Pages of our own are not kept by anybody unless told otherwise.
+    if our_rest == ["no-store"] {
+        assert!(their_rest.is_empty(), "{target}: {their_rest:?}");
+        return;
+    }
+    // The clock goes on between the two.
+    let near = |one: Option<i64>, other: Option<i64>| match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() < 5,
+        (one, other) => one == other,
+    };
+    assert!(near(our_end, their_end), "{target}: {our_end:?} {their_end:?}");
+    match (age(&our_rest), age(&their_rest)) {
+        (None, None) => assert_eq!(our_rest, their_rest, "{target}"),
+        (one, other) => assert!(near(one, other), "{target}: {our_rest:?} {their_rest:?}"),
+    }
+    assert_eq!(our_rest.len(), their_rest.len(), "{target}");
+    for name in ["last-modified", "etag"] {
+        assert_eq!(ours.field(name), theirs.field(name), "{target} {name}");
+    }
+}
+
+#[test]
+fn expires_goes_for_files_and_what_an_app_has_left_to_us() {
+    let leads = Upstream::start(|conn| {
+        conn.answer_all(|request| {
+            let to = request.head.line.split(' ').nth(1).unwrap();
+            let head = format!("X-Accel-Redirect: {to}\r\nCache-Control: private\r\nExpires: 0");
+            format!("HTTP/1.1 200 OK\r\n{head}\r\nContent-Length: 0\r\n\r\n").into()
+        });
+    });
+    let inside = "location = /os-release { root /usr/lib; expires modified 2h; }
+        location = /text { expires 2h; return 200 text; }
+        location = /to-text { proxy_pass http://LEADS/text; }
+        location = /to-file { proxy_pass http://LEADS/os-release; }";
+    let Some((running, real)) = both(&inside.replace("LEADS", leads.address())) else { return };
+    for target in ["/os-release", "/text", "/to-text", "/to-file"] {
+        compare_freshness(&running, &real, target);
+    }
+}
+
 #[test]
 fn expires_says_what_nginx_says() {
     let app = Upstream::answering(
@@ -76,11 +122,10 @@ fn expires_says_what_nginx_says() {
             expires off; add_header ETag \"b\"; add_header Last-Modified \"\";
             proxy_pass http://APP;
         }";
-    let Some((running, real)) = both(&inside.replace("APP", app.address())) else { return };
-    let mut targets: Vec<String> = ["/inherits", "/refused", "/more", "/if?e=1", "/if", "/etag"]
-        .iter()
-        .map(|target| (*target).to_owned())
-        .collect();
+    let inside = inside.replace("APP", app.address());
+    let Some((running, real)) = both(&inside) else { return };
+    let single = "/inherits /refused /more /if?e=1 /if /etag";
+    let mut targets: Vec<String> = single.split(' ').map(str::to_owned).collect();
     for number in 0..forms.len() {
         for query in ["", "?e=2h", "?e=max", "?e=@1h", "?e=nonsense", "?e=off"] {
             targets.push(format!("/{number}/{query}"));
@@ -88,29 +133,7 @@ fn expires_says_what_nginx_says() {
         targets.push(format!("/own{number}/"));
     }
     for target in targets {
-        let ours = ask(running.http.port(), &get(&target));
-        let theirs = ask(real.port, &get(&target));
-        assert_eq!(ours.status(), theirs.status(), "{target}");
-        let ((our_end, our_rest), (their_end, their_rest)) = (freshness(&ours), freshness(&theirs));
-        // Pages of our own are not kept by anybody unless told otherwise.
-        if our_rest == ["no-store"] {
-            assert!(their_rest.is_empty(), "{target}: {their_rest:?}");
-            continue;
-        }
-        // The clock goes on between the two.
-        let near = |one: Option<i64>, other: Option<i64>| match (one, other) {
-            (Some(one), Some(other)) => (one - other).abs() < 5,
-            (one, other) => one == other,
-        };
-        assert!(near(our_end, their_end), "{target}: {our_end:?} {their_end:?}");
-        match (age(&our_rest), age(&their_rest)) {
-            (None, None) => assert_eq!(our_rest, their_rest, "{target}"),
-            (one, other) => assert!(near(one, other), "{target}: {our_rest:?} {their_rest:?}"),
-        }
-        assert_eq!(our_rest.len(), their_rest.len(), "{target}");
-        for name in ["last-modified", "etag"] {
-            assert_eq!(ours.field(name), theirs.field(name), "{target} {name}");
-        }
+        compare_freshness(&running, &real, &target);
     }
 }
 

@@ -116,6 +116,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        why: "trailer fields of requests are passed on",
+        shows_in: "bodies",
+        even: |_, _, ours| ours.asked.iter_mut().for_each(|it| it.trailers.clear()),
+    },
+    Difference {
         why: "a body that was passed on is not there any more when an error page is another app",
         shows_in: "errors",
         even: |request, theirs, ours| {
