@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use crate::cases::Case;
-use crate::load::Load;
-use crate::measure::{Measured, Metrics, Window};
+use crate::measure::{self, Measured};
 use crate::peers::{Language, Manner, Peer, Setting};
 
 /// One after the other, in processes of their own; once more in the opposite order, so that what the
@@ -18,24 +17,18 @@ pub(crate) fn measure(
 ) -> Result<Measured, String> {
     let (plain, with) = (Language::NginxConf, Language::NginxConfWithRules);
     let mut costs = [0.0, 0.0];
-    let (mut metrics, mut version) = (Metrics::new(), None);
+    let mut last_with = None;
     for (at, language) in [(0, plain), (1, with), (1, with), (0, plain)] {
-        let manner = Manner { language, ..setting.usual() };
-        peer.restart(setting, &manner)?;
-        let mut load = Load::new(case.plan(peer, 0)).map_err(|error| format!("load: {error}"))?;
-        load.settle()?;
-        load.run_for(WARM_UP)?;
-        version = load.take_stats().version;
-        let window = Window::run(&mut load, peer, time)?;
-        let found = window.metrics(window.stats.exchanges as f64);
-        costs[at] += found.get("cost").copied().unwrap_or(f64::NAN) / 2.0;
+        peer.restart(setting, &Manner { language, ..setting.usual() })?;
+        let measured = measure::measure(case, peer, time, 0)?;
+        costs[at] += measured.metrics.get("cost").copied().unwrap_or(f64::NAN) / 2.0;
         if language == with {
-            metrics = found;
+            last_with = Some(measured);
         }
     }
+    let mut measured = last_with.ok_or("nothing was measured")?;
     let [plain, with] = costs;
-    metrics.extend([("cost", with), ("cost_plain", plain), ("over_plain", with / plain)]);
-    Ok(Measured { metrics, version, complaint: None })
+    let costs = [("cost", with), ("cost_plain", plain), ("over_plain", with / plain)];
+    measured.metrics.extend(costs);
+    Ok(measured)
 }
-
-const WARM_UP: Duration = Duration::from_millis(400);
