@@ -426,3 +426,17 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// For the last lines to be written at the end of the process.
 const LAST_LINES: Duration = Duration::from_secs(2);
 const QUEUE_MESSAGES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_known_by_name() {
+        let name = "America/New_York";
+        // A machine without tzdata has nothing to know.
+        if std::path::Path::new("/usr/share/zoneinfo").join(name).exists() {
+            assert!(TimeZone::get(name).is_ok(), "TZ={name} would be taken for UTC");
+        }
+    }
+}

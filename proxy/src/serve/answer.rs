@@ -10,7 +10,6 @@ use crate::files::date;
 use crate::h1::head::{AnswerHead, Table, lenient_answer};
 use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing};
-use crate::log;
 use crate::respond;
 use crate::route::added;
 use crate::route::evaluate::Context;
@@ -75,8 +74,7 @@ impl Ongoing {
         self.keep_upstream(raw);
         self.kept.sent.clear();
         let body_received = announced(self.length);
-        let offset_s = log::local_offset_s();
-        let seen = Seen { status, body_received, offset_s, ..Seen::default() };
+        let seen = Seen { status, body_received, ..Seen::default() };
         let (local, tls) = (self.local, self.tls);
         self.with(&seen, |mut context, host, _| {
             let author = Author { host, local, tls, range: b"" };

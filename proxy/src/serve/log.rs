@@ -2,7 +2,6 @@
 
 use super::ongoing::{Ongoing, Seen};
 use crate::context::Worker;
-use crate::log;
 use crate::record::Record;
 
 impl Ongoing {
@@ -19,7 +18,6 @@ impl Ongoing {
             body_bytes: bytes.saturating_sub(record.head_sent.get()),
             body_received: record.body_received.get(),
             is_complete: record.is_complete.get(),
-            offset_s: log::local_offset_s(),
         };
         // The status that was sent is the last word.
         self.state.status_override = 0;

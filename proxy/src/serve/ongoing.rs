@@ -16,6 +16,7 @@ use crate::h1::framing::Length;
 use crate::h1::head::{Parsed, Table, Version, lenient_answer, lenient_request};
 use crate::h1::websocket::Upgrade;
 use crate::limits::DISCARDED_BYTES_MAX;
+use crate::log;
 use crate::plan::Terms;
 use crate::record::{Identity, Introduction, unix_ms};
 use crate::relay::Body;
@@ -118,8 +119,6 @@ pub struct Seen {
     pub body_received: u64,
     /// The exchange came to its proper end.
     pub is_complete: bool,
-    /// Of local time, east of Greenwich; asked for where it is read.
-    pub offset_s: i32,
 }
 
 impl Ongoing {
@@ -188,7 +187,11 @@ impl Ongoing {
                 version: env!("CARGO_PKG_VERSION").as_bytes(),
                 pid: std::process::id(),
             },
-            now: Now { unix_ms: unix_ms(), offset_s: seen.offset_s, request_ms: self.begun_ms },
+            now: Now {
+                unix_ms: unix_ms(),
+                offset_s: log::local_offset_s(),
+                request_ms: self.begun_ms,
+            },
         };
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };

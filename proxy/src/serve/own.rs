@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::ongoing::{Ongoing, Seen};
 use super::plan::Deed;
-use crate::log;
 use crate::respond;
 use crate::route::evaluate::Context;
 use crate::route::http::{Host, OwnRedirects};
@@ -106,8 +105,7 @@ impl Reply {
             let (bytes, body) = self.written(ongoing, &fields);
             ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
         }
-        let offset_s = log::local_offset_s();
-        let seen = Seen { status: self.status, offset_s, ..Seen::default() };
+        let seen = Seen { status: self.status, ..Seen::default() };
         let at = ongoing.location;
         let is_added = self.is_added;
         ongoing.with(&seen, |mut context, host, _| {
