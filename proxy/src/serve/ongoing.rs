@@ -187,15 +187,16 @@ impl Ongoing {
                 version: env!("CARGO_PKG_VERSION").as_bytes(),
                 pid: std::process::id(),
             },
-            now: Now {
-                unix_ms: unix_ms(),
-                offset_s: log::local_offset_s(),
-                request_ms: self.begun_ms,
-            },
+            now: self.now(),
         };
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };
         work(context, host, &parsed)
+    }
+
+    fn now(&self) -> Now {
+        let (unix_ms, offset_s) = (unix_ms(), log::local_offset_s());
+        Now { unix_ms, offset_s, request_ms: self.begun_ms }
     }
 
     fn remote_ip(&self) -> Option<IpAddr> {
