@@ -7,10 +7,12 @@
 mod files;
 mod messages;
 mod naive;
+mod records;
 mod routing;
 
 pub use files::conditional;
 pub use messages::{answer, framing, head};
+pub use records::records;
 pub use routing::{regex, template, uri};
 
 use sheen::buf::Buf;

@@ -26,6 +26,7 @@ mod upstream;
 mod certificates;
 mod tls;
 mod tls_records;
+mod tls_tunnels;
 
 mod background;
 mod command_line;
