@@ -66,6 +66,8 @@ pub struct Lean {
 
 /// Why a record ends the connection: the alert that tells the client, and the words for the log.
 type Refusal = (Option<u8>, Error);
+/// Header and body.
+type Record<'i> = ([u8; HEADER_BYTES], &'i [u8]);
 
 impl fmt::Debug for Lean {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,11 +130,8 @@ impl Lean {
         Ok(Received { consumed, end: self.ended })
     }
 
-    /// Header and body of the record that `input` begins with, if it is whole.
-    fn first_record<'i>(
-        &self,
-        input: &'i [u8],
-    ) -> Result<Option<([u8; HEADER_BYTES], &'i [u8])>, Refusal> {
+    /// The record that `input` begins with, if it is whole.
+    fn first_record<'i>(&self, input: &'i [u8]) -> Result<Option<Record<'i>>, Refusal> {
         let Some((header, rest)) = input.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
