@@ -81,7 +81,7 @@ impl Contents<'_> {
         let body = whole(self.body, length).filter(|body| body.len() <= kept);
         let asked = request::Asked { proxy, head, body, length, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
-            Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
+            Ok((named, upgrade)) => ControlFlow::Break(Choice::Proxy { named, upgrade }),
             Err(status) => ControlFlow::Continue(run.fail(status, location)),
         }
     }
