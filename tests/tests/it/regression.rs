@@ -60,6 +60,8 @@ fn a_drain_closes_the_listeners_of_idle_workers_too() {
     }
     go.store(true, Ordering::SeqCst);
     assert_eq!(busy.answer("GET").text(), "finished");
+    // A client that has not gone is waited for.
+    drop(busy);
     assert!(sheen.wait().success());
 }
 

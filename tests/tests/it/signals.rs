@@ -53,6 +53,8 @@ fn quit_finishes_exchanges_closes_idle_connections_and_stops_listening() {
             ("finished", Some("close"))
         );
         busy.closes();
+        // A client that has not gone is waited for.
+        drop((busy, idle, idle_plain));
         assert!(sheen.wait().success());
     }
 }
