@@ -22,7 +22,13 @@ fn read(text: &str, resolve: Resolve) -> Result<Syslog, String> {
     let mut server = None;
     let (mut facility, mut severity, mut tag, mut with_hostname) = (None, None, None, true);
     for parameter in text.split(',') {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let Some((name, value)) = parameter.split_once('=') else {
+            match parameter {
+                "nohostname" => with_hostname = false,
+                _ => return Err(unknown(parameter)),
+            }
+            continue;
+        };
         match name {
             "server" if server.is_some() => return Err(duplicate(name)),
             "server" => server = Some(address(value, resolve)?),
@@ -32,8 +38,7 @@ fn read(text: &str, resolve: Resolve) -> Result<Syslog, String> {
             "severity" => severity = Some(place(SEVERITIES, name, value)?),
             "tag" if tag.is_some() => return Err(duplicate(name)),
             "tag" => tag = Some(checked_tag(value)?),
-            "nohostname" => with_hostname = false,
-            _ => return Err(format!("unknown syslog parameter \"{parameter}\"")),
+            _ => return Err(unknown(parameter)),
         }
     }
     Ok(Syslog {
@@ -44,6 +49,10 @@ fn read(text: &str, resolve: Resolve) -> Result<Syslog, String> {
         tag: tag.unwrap_or("nginx").to_owned(),
         with_hostname,
     })
+}
+
+fn unknown(parameter: &str) -> String {
+    format!("unknown syslog parameter \"{parameter}\"")
 }
 
 fn duplicate(name: &str) -> String {
