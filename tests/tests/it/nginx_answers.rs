@@ -1,6 +1,7 @@
 //! What nginx.conf says of answers and of the request that the app gets, beside the real nginx.
 
 use sheen::files::date;
+use sheen_tests::both::Both;
 use sheen_tests::client::{Answer, Client};
 use sheen_tests::message::Framing;
 use sheen_tests::nginx::{self, Nginx};
@@ -277,6 +278,28 @@ fn the_app_gets_the_body_it_is_meant_to_get() {
             }
         }
     }
+}
+
+#[test]
+fn a_body_is_a_value_if_its_length_was_announced() {
+    let app = Upstream::ok("x");
+    let http = "log_format body '$request_uri [$request_body]'; access_log ROOT/body.log body;
+        server { listen 127.0.0.1:HTTP_PORT; location / { proxy_pass http://APP; } }";
+    let Some(both) = Both::start(&http.replace("APP", app.address()), &[NAME]) else { return };
+    let seen = both.sides().map(|side| {
+        for (target, body) in [
+            ("/sized", "Content-Length: 3\r\n\r\na=b"),
+            ("/chunked", "Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n"),
+            ("/none", "\r\n"),
+        ] {
+            let mut client = side.plain();
+            client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\n{body}"));
+            assert_eq!(client.answer("POST").status(), 200);
+        }
+        ["/sized", "/chunked", "/none"].map(|target| side.log_line("body.log", target))
+    });
+    assert_eq!(seen[0], ["/sized [a=b]", "/chunked [a=b]", "/none [-]"]);
+    assert_eq!(seen[1], ["/sized [a=b]", "/chunked [-]", "/none [-]"]);
 }
 
 #[test]

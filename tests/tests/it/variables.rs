@@ -472,3 +472,17 @@ fn a_second_request_on_a_connection_is_counted() {
     assert_eq!(said[1], said[0]);
     assert_eq!(said[0][..3], ["1", "2", "3"]);
 }
+
+#[test]
+fn what_never_has_a_value_is_named() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let http = "log_format a '$tcpinfo_rtt $sent_trailer_x $upstream_trailer_y $sent_http_z';\n\
+                server { listen 8080; access_log off; return 200 $ssl_session_id; }";
+    let path = sheen_tests::nginx_conf::write(dir.path(), http, 1, 2);
+    let tested = sheen_tests::sheen::run(dir.path(), &["-t", "-c", &path]);
+    let said = String::from_utf8_lossy(&tested.stderr).into_owned();
+    for name in ["tcpinfo_rtt", "sent_trailer_x", "upstream_trailer_y", "ssl_session_id"] {
+        assert!(said.contains(&format!("\"${name}\" has no value here")), "{name}: {said}");
+    }
+    assert!(tested.status.success() && !said.contains("sent_http_z"), "{said}");
+}
