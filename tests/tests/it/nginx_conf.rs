@@ -1,4 +1,5 @@
-//! Configurations in nginx's language, of the kinds that are published for Shiny, run as they are.
+//! Configurations in nginx's language, of the kinds that are published for Shiny, run as they are;
+//! and what some of their lines ask of the process.
 
 use std::fs;
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use sheen_tests::both::Both;
 use sheen_tests::client::{Client, End};
-use sheen_tests::nginx::{self, Nginx};
 use sheen_tests::nginx_conf::Running;
 use sheen_tests::sheen::NAME;
 use sheen_tests::upstream::{Upstream, ok};
@@ -21,11 +20,8 @@ fn request(target: &str) -> String {
 
 #[test]
 fn connections_are_kept_as_long_as_nginx_keeps_them() {
-    if !nginx::is_installed() {
-        return;
-    }
     let app = Upstream::ok("x");
-    let http = "server { listen 127.0.0.1:PORT; server_name app.test; keepalive_requests 3;
+    let http = "server { listen 127.0.0.1:HTTP_PORT; server_name app.test; keepalive_requests 3;
         location / { proxy_pass http://APP; }
         location /once { keepalive_timeout 0; proxy_pass http://APP; }
         location /own { return 200 x; }
@@ -33,8 +29,7 @@ fn connections_are_kept_as_long_as_nginx_keeps_them() {
         location /said { keepalive_timeout 75s 20s; return 200 x; }
         location /proxied { keepalive_timeout 75s 20s; proxy_pass http://APP; } }"
         .replace("APP", app.address());
-    let real = Nginx::start(&http, &[]);
-    let running = Running::start(&http.replace(":PORT", ":HTTP_PORT"), &[NAME]);
+    let Some(both) = Both::start(&http, &[NAME]) else { return };
     for targets in [
         &["/", "/", "/"][..],
         &["/own", "/", "/own"],
@@ -44,9 +39,8 @@ fn connections_are_kept_as_long_as_nginx_keeps_them() {
         &["/said", "/proxied"],
     ] {
         for (number, target) in targets.iter().enumerate() {
-            let mut seen = Vec::new();
-            for port in [running.http.port(), real.port] {
-                let mut client = Client::plain(([127, 0, 0, 1], port).into());
+            let [theirs, ours] = both.sides().map(|side| {
+                let mut client = side.plain();
                 for before in &targets[..number] {
                     assert_eq!(client.get(NAME, before).status(), 200);
                 }
@@ -55,9 +49,9 @@ fn connections_are_kept_as_long_as_nginx_keeps_them() {
                 if closes {
                     client.closes();
                 }
-                seen.push((closes, answer.field("keep-alive").map(str::to_owned)));
-            }
-            assert_eq!(seen[0], seen[1], "{targets:?} {target}");
+                (closes, answer.field("keep-alive").map(str::to_owned))
+            });
+            assert_eq!(ours, theirs, "{targets:?} {target}");
         }
     }
 }
