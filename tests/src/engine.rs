@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sheen::h1::kept::KeptHead;
 use sheen::route::error_page::ErrorPages;
 use sheen::route::evaluate::Context;
 use sheen::route::facts::Facts;
@@ -12,7 +13,7 @@ use sheen::route::location::{Builder, Match, SERVER};
 use sheen::route::map::Map;
 use sheen::route::names::{Host, Names};
 use sheen::route::phases::{Decision, LimitExcept, Run, Server, Settings};
-use sheen::route::proxy_pass::{ProxyPass, Url};
+use sheen::route::proxy_pass::ProxyPass;
 use sheen::route::root::{How, Root};
 use sheen::route::script::Script;
 use sheen::route::state::State;
@@ -99,15 +100,16 @@ impl Engine {
         parsed.append_lowercase(&mut name);
         let number = self.names.find(&name, &mut self.state, &self.variables);
         let hosted = &self.servers[number];
-        let fields = [httparse::Header { name: "Host", value: host.as_bytes() }];
         let line = format!("{method} {} HTTP/1.1", String::from_utf8_lossy(target.uri));
+        let head = format!("{line}\r\nHost: {host}\r\n\r\n").into_bytes();
+        let (head, _) = KeptHead::lenient_request(&head, |_| true);
         let facts = Facts {
             request_line: line.as_bytes(),
             method: method.as_bytes(),
             request_uri: target.uri,
             host: &name,
             server_name: &hosted.name,
-            fields: &fields,
+            fields: head.fields(),
             ..Facts::default()
         };
         let context = Context { variables: &self.variables, facts: &facts, state: &mut self.state };
@@ -161,9 +163,8 @@ impl Engine {
 
 /// What an upstream that repeats its target would answer.
 fn proxied(proxy: &ProxyPass, run: &mut Run<'_, '_>) -> Option<String> {
-    let mut url = Vec::new();
-    proxy.append_url(&mut run.context, &mut url);
-    let url = Url::parse(&url).ok()?;
+    let mut room = Vec::new();
+    let url = proxy.url(&mut run.context, &mut room).ok()?;
     let mut out = Vec::new();
     proxy.append_target(&url, &run.context, &mut out).ok()?;
     Some(format!("proxied {}", String::from_utf8_lossy(&out)))
@@ -199,10 +200,11 @@ fn host(
     let inherited = Inherited { root, error_pages: ErrorPages::default(), recursive: false };
     reading.level(&directive.block, SERVER, inherited, &mut script, None)?;
     reading.settings[SERVER].script = script;
+    let Reading { locations, settings, proxies, registry } = reading;
     let mut hosted = Hosted {
         name: Vec::new(),
-        proxies: reading.proxies,
-        server: Server { locations: reading.locations.finish(), settings: reading.settings.into() },
+        proxies,
+        server: Server { locations: locations.finish(registry), settings: settings.into() },
         merge_slashes: true,
     };
     for line in &directive.block {

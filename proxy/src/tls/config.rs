@@ -4,7 +4,6 @@
 //! swap or a reload touches neither the ticket keys, which all of them share, nor any connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,13 +14,14 @@ use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
 use super::ktls::Offload;
 use crate::config::{Offer, Protocols, Tickets};
+use crate::lookup::Lookup;
 
 /// What handshakes begin with.
 #[derive(Debug)]
 pub struct Configs {
     /// Where no address has its own.
     pub one: Arc<ServerConfig>,
-    pub by_address: HashMap<SocketAddr, Arc<ServerConfig>>,
+    pub by_address: Lookup<SocketAddr, Arc<ServerConfig>>,
 }
 
 impl Configs {

@@ -9,6 +9,7 @@ use super::Lower;
 use super::scope::Scope;
 use crate::config::address::resolve_by_system;
 use crate::config::{self, Keepalive, Listen, ListenOptions};
+use crate::lookup::Lookup;
 use crate::route::names::{Added, Names};
 
 /// All servers, in their order.
@@ -104,8 +105,8 @@ impl<'t> Lower<'t> {
     }
 
     /// Which server answers for which name, for each address.
-    pub(super) fn names(&mut self, servers: &Servers<'t>) -> HashMap<SocketAddr, Names> {
-        let mut names: HashMap<_, _> = servers
+    pub(super) fn names(&mut self, servers: &Servers<'t>) -> Lookup<SocketAddr, Names> {
+        let mut names: Lookup<_, _> = servers
             .defaults
             .iter()
             .map(|(address, default)| (*address, Names::new(*default)))
