@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use httparse::Header;
 use sheen::config::nginx::fuzz_syslog;
+use sheen::h1::kept::KeptHead;
 use sheen::log;
 use sheen::route::real_ip::{RealIp, Source};
 
@@ -42,7 +42,10 @@ pub fn real_ip(bytes: &[u8]) {
     let networks = text(networks);
     let words = || networks.split(' ');
     let peer: Option<IpAddr> = text(peer).parse().ok();
-    let values: Vec<&[u8]> = values.split(|byte| *byte == b'\n').take(8).collect();
+    // Others come with no head that is accepted.
+    let is_value = |value: &&[u8]| !value.iter().any(u8::is_ascii_control);
+    let values = values.split(|byte| *byte == b'\n').filter(is_value).map(<[u8]>::trim_ascii);
+    let values: Vec<&[u8]> = values.take(8).collect();
     let mut real_ip = RealIp {
         from: words().filter_map(|word| word.parse().ok()).take(8).collect(),
         from_unix: words().any(|word| word == "unix:"),
@@ -53,20 +56,28 @@ pub fn real_ip(bytes: &[u8]) {
         Some(ip) => real_ip.from.iter().any(|network| network.contains(&ip.to_canonical())),
         None => real_ip.from_unix,
     };
-    let named =
-        |name| -> Vec<Header<'_>> { values.iter().map(|value| Header { name, value }).collect() };
+    let named = |name: &str| {
+        let line = |value: &&[u8]| [name.as_bytes(), b": ", value, b"\r\n"].concat();
+        let lines = values.iter().map(line).collect::<Vec<_>>().concat();
+        KeptHead::lenient_request(&[b"GET / HTTP/1.1\r\n", &*lines, b"\r\n"].concat(), |_| true).0
+    };
     let expected = [false, true].map(|recursive| {
         let told = naive::forwarded(&values);
         naive::client(&told, peer, recursive, trusts)
     });
-    let single = naive::client(&naive::forwarded(&values[..1]), peer, true, trusts);
+    let single =
+        naive::client(&naive::forwarded(&values[..values.len().min(1)]), peer, true, trusts);
     for (recursive, expected) in [false, true].into_iter().zip(expected) {
         real_ip.recursive = recursive;
-        assert_eq!(real_ip.find(peer, None, &named("x-forwarded-FOR")), expected, "{recursive}");
-        assert_eq!(real_ip.find(peer, None, &named("X-Real-IP")), None);
+        assert_eq!(
+            real_ip.find(peer, None, named("x-forwarded-FOR").fields()),
+            expected,
+            "{recursive}"
+        );
+        assert_eq!(real_ip.find(peer, None, named("X-Real-IP").fields()), None);
     }
     real_ip.source = Source::parse("X-Client");
-    assert_eq!(real_ip.find(peer, None, &named("x-client")), single, "one field counts");
+    assert_eq!(real_ip.find(peer, None, named("x-client").fields()), single, "one field counts");
 }
 
 /// The first line and what follows it.
