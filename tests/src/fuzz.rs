@@ -5,11 +5,13 @@
 //! mutations of it.
 
 mod files;
+mod logs;
 mod messages;
 mod naive;
 mod routing;
 
 pub use files::conditional;
+pub use logs::{real_ip, syslog};
 pub use messages::{answer, framing, head};
 pub use routing::{regex, template, uri};
 
