@@ -143,7 +143,7 @@ pub fn snapshot() -> Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
         tls: Configs {
-            one: tls::config::server(&offer, resolver, ticketer, &offload),
+            one: tls::config::server(&offer, resolver, ticketer),
             by_address: Lookup::default(),
         },
         offload,

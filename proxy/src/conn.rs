@@ -163,6 +163,8 @@ impl Connection {
                 Some(http) => Box::pin(self.exchange_http(http, head_len)).await?,
             };
             if let Next::Tunnel(opened) = next {
+                opened.upstream.rest()?;
+                self.client.rest()?;
                 return Ok(End::Tunnel(opened));
             }
             self.record.is_complete.set(true);
@@ -333,13 +335,10 @@ impl Connection {
     }
 
     fn become_tunnel(self, opened: Opened) {
-        let Self { worker, identity, client, input, mut record, permit, live, .. } = self;
+        let Self { identity, client, input, mut record, permit, live, .. } = self;
         let Opened { upstream, sent, idle } = opened;
         record.shrink();
-        upstream.rest();
-        client.rest();
         let tunnel = Tunnel {
-            worker,
             identity,
             client,
             upstream,

@@ -158,6 +158,10 @@ impl Live {
         worker.live.set(worker.live.get() + 1);
         Self(worker.clone())
     }
+
+    pub fn worker(&self) -> &Worker {
+        &self.0
+    }
 }
 
 impl Drop for Live {

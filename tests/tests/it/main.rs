@@ -32,6 +32,7 @@ mod upstream;
 mod certificates;
 mod tls;
 mod tls_records;
+mod tls_tunnels;
 
 // The process: its command line, signals, logs, privileges.
 mod background;
