@@ -12,6 +12,8 @@ use super::files;
 use super::ongoing::{self, Kept, Ongoing, Seen, Spare};
 use super::own;
 use crate::buf::Buf;
+use crate::config::Upstream;
+use crate::context::HeldHttp;
 use crate::fault::Refusal;
 use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
@@ -22,11 +24,11 @@ use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
 use crate::limits::Limits;
 use crate::log;
-use crate::plan::{Forward, Terms, Upload, wants_keep_alive};
+use crate::plan::{Destination, Forward, Terms, Upload, wants_keep_alive};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
-use crate::route::http::{Content, Http, RequestBody};
+use crate::route::http::{Content, RequestBody};
 use crate::route::names;
 use crate::route::phases::{Decision, Run};
 use crate::route::uri;
@@ -57,7 +59,7 @@ pub enum Deed {
 /// What is known of the connection a request came on.
 #[derive(Debug)]
 pub struct Arrived {
-    pub http: Arc<Http>,
+    pub http: HeldHttp,
     pub identity: Rc<Identity>,
     pub tries: Rc<Tries>,
     /// When the first byte of the request came.
@@ -225,7 +227,8 @@ pub(super) fn again(
 pub(super) enum Choice {
     /// The app's head is in the scratch buffer.
     Proxy {
-        upstream: Arc<crate::config::Upstream>,
+        /// Where variables named it.
+        named: Option<Arc<Upstream>>,
         upgrade: Upgrade,
     },
     /// With the lines of an answer of status 416.
@@ -316,14 +319,14 @@ fn forwarded(
     ongoing: &mut Ongoing,
     scratch: &[u8],
 ) -> Result<Deed, Refusal> {
-    let (upstream, upgrade) = match choice {
+    let (named, upgrade) = match choice {
         Choice::Reply(reply) => return Ok(reply.finish(ongoing)),
         Choice::File(answer, range) => return Ok(files::finish(*answer, &range, ongoing)),
         Choice::Close { status } => return Ok(Deed::Close { status }),
-        Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
+        Choice::Proxy { named, upgrade } => (named, upgrade),
     };
     let location = ongoing.in_force();
-    let (limits, max) = (location.limits.clone(), location.body_kept_bytes);
+    let max = location.body_kept_bytes;
     let own = match &location.content {
         Content::Proxy(proxy) => match proxy.body {
             RequestBody::Set(_) => true,
@@ -332,7 +335,7 @@ fn forwarded(
         },
         Content::Files => false,
     };
-    let mut body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
+    let mut body = Body::of_request(ongoing.length, location.limits.request_body_bytes_max)?;
     if ongoing.http.variables.reads.request_body {
         ongoing.kept.body = whole(&input.data()[head_len..], ongoing.length)
             .filter(|body| body.len() <= max)
@@ -348,7 +351,7 @@ fn forwarded(
     }
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
-        upstream,
+        to: Destination::Host { host: ongoing.host, location: ongoing.location, named },
         head: if own { 0 } else { scratch.len() },
         instead: own.then(|| scratch.to_vec()),
         body,
@@ -357,7 +360,6 @@ fn forwarded(
             && matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
         expects_continue: ongoing.expects_continue,
         upload: Upload::Whole,
-        limits: Some(limits),
         ongoing: None,
     }))
 }

@@ -135,6 +135,16 @@ fn conditions_and_ranges() {
 }
 
 #[test]
+fn servers_of_syslog() {
+    replay("syslog", fuzz::syslog);
+}
+
+#[test]
+fn lists_of_forwarded_addresses() {
+    replay("real_ip", fuzz::real_ip);
+}
+
+#[test]
 fn records_of_tunnels() {
     replay("records", fuzz::records);
 }
