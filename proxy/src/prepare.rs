@@ -163,8 +163,8 @@ fn tls_configs(
     let own = http.into_iter().flat_map(|http| {
         http.offers.iter().map(|(address, offer)| {
             let (http, store) = (http.clone(), store.clone());
-            let resolver = Arc::new(AtAddress { address: *address, http, store });
-            (*address, make(offer, resolver))
+            let resolver = Arc::new(AtAddress { address: address.clone(), http, store });
+            (address.clone(), make(offer, resolver))
         })
     });
     let by_address = own.collect();

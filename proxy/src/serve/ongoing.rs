@@ -1,7 +1,7 @@
 //! What is known of a request from its head to its log line, and the facts that variables are read
 //! from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,6 @@ pub struct Ongoing {
     pub(super) identity: Rc<Identity>,
     /// Who it comes from, where that is not the other end of the connection.
     pub(super) client: Option<Client>,
-    pub(super) local: SocketAddr,
     pub(super) tls: bool,
     /// Requests of this connection so far.
     pub(super) requests: u64,
@@ -160,7 +159,7 @@ impl Ongoing {
             connection: facts::Connection {
                 remote_addr,
                 server_addr: local.as_bytes(),
-                server_port: self.local.port(),
+                server_port: self.identity.local().port(),
                 requests: self.requests,
                 is_pipelined: self.is_pipelined,
                 ..self.identity.facts(self.client.as_ref())
@@ -240,7 +239,7 @@ impl Ongoing {
         if !self.http.variables.reads.server_addr {
             return String::new();
         }
-        self.local.ip().to_canonical().to_string()
+        self.identity.local().host()
     }
 
     /// True when an error of that status has a page.

@@ -1,7 +1,6 @@
 //! From a request's head, or from an error on its way, to what is to be done.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,7 +65,6 @@ pub struct Arrived {
     /// When the first byte of the request came.
     pub begun_ms: u64,
     pub tls: bool,
-    pub local: SocketAddr,
     pub requests: u64,
     /// It had come before the request before it was answered.
     pub is_pipelined: bool,
@@ -264,7 +262,7 @@ fn decide(
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
 ) -> Option<Choice> {
-    let (local, tls) = (ongoing.local, ongoing.tls);
+    let (identity, tls) = (ongoing.identity.clone(), ongoing.tls);
     let http = ongoing.http.clone();
     let complaints = RefCell::new(Vec::new());
     let media = ongoing.handed_media().to_vec();
@@ -291,6 +289,7 @@ fn decide(
         let mut decision = start(&mut run)?;
         loop {
             let Decision::Content(location) = decision else {
+                let local = identity.local();
                 let author = own::Author { host, local, tls, range: &contents.range };
                 let (location, choice) = author.answer(decision, &mut run.context);
                 place = location;
@@ -389,7 +388,8 @@ fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<
     if let Some(host) = names::Host::parse(asked) {
         host.append_lowercase(&mut name);
     }
-    let host = arrived.http.server_of(arrived.local, &name, &mut arrived.state);
+    let local = arrived.identity.local();
+    let host = arrived.http.server_of(local, &name, &mut arrived.state);
     Box::new(Ongoing {
         request_id: ongoing::request_id(&arrived.http),
         http: arrived.http,
@@ -409,7 +409,6 @@ fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<
         complaints: Vec::new(),
         challenge: Vec::new(),
         identity: arrived.identity,
-        local: arrived.local,
         tls: arrived.tls,
         requests: arrived.requests,
         age: arrived.age,

@@ -4,7 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::ktls;
 use super::read::Pace;
 use super::session::{Handshake, Session};
 use crate::buf::Buf;
+use crate::config::ListenAddress;
 use crate::fault::{Cause, Fault, Side};
 use crate::io::receive::{Posted, Poster};
 use crate::io::socket::Socket;
@@ -100,7 +100,7 @@ impl Stream {
         self.send_limit.set(limit);
     }
 
-    pub fn local_address(&self) -> Option<SocketAddr> {
+    pub fn local_address(&self) -> io::Result<ListenAddress> {
         self.socket.local_address()
     }
 

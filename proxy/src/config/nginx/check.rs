@@ -277,10 +277,9 @@ impl<'a> Check<'a> {
             return Err(rules::invalid_value(directive));
         }
         rules::arguments(directive, context, block.around)?;
-        let Some((key, what)) = rules::claim(directive, context) else {
-            return Ok(());
-        };
-        if block.claimed.insert(key) { Ok(()) } else { Err(what) }
+        let mut claims = rules::claims(directive, context).into_iter();
+        let taken = claims.find_map(|(key, what)| (!block.claimed.insert(key)).then_some(what));
+        taken.map_or(Ok(()), Err)
     }
 
     fn words(&mut self, directive: &Directive, words: &[&str]) -> Result<(), String> {

@@ -297,26 +297,26 @@ pub(super) fn block(directive: &Directive, context: Contexts) -> Vec<(Option<usi
 }
 
 /// What only one directive of a block may have, and what nginx says of a second one that has it.
-pub(super) fn claim(directive: &Directive, context: Contexts) -> Option<(String, String)> {
+pub(super) fn claims(directive: &Directive, context: Contexts) -> Vec<(String, String)> {
     let name = directive.text(0);
     let what = match &*directive.name() {
         "listen" => {
-            let listen = address::listen(directive.args()).ok()?;
-            let port = *listen.ports.start();
-            match listen.address {
-                ListenAddress::Ip(ip) => {
-                    format!("a duplicate listen {}", SocketAddr::new(ip, port))
-                }
-                ListenAddress::Unix(path) => format!("a duplicate listen unix:{path}"),
-                ListenAddress::Host(_) => return None,
-            }
+            let Ok(listen) = address::listen(directive.args()) else { return Vec::new() };
+            let at = |port: u16| match &listen.address {
+                ListenAddress::Ip(ip) => Some(SocketAddr::new(*ip, port).to_string()),
+                ListenAddress::Unix(path) => Some(format!("unix:{path}")),
+                ListenAddress::Host(_) => None,
+            };
+            let addresses = listen.ports.clone().filter_map(at);
+            let addresses = addresses.map(|address| format!("a duplicate listen {address}"));
+            return addresses.map(|what| (what.clone(), what)).collect();
         }
         "log_format" => format!("duplicate \"log_format\" name \"{name}\""),
         "upstream" if context == HTTP => format!("duplicate upstream \"{name}\""),
-        _ => return None,
+        _ => return Vec::new(),
     };
     let key = if directive.is("upstream") { what.to_lowercase() } else { what.clone() };
-    Some((key, what))
+    vec![(key, what)]
 }
 
 /// What is wrong with a line of data in the block of that name.

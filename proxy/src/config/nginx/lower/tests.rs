@@ -176,10 +176,38 @@ fn listeners_have_the_options_of_their_lines() {
     assert_eq!((options.keepalive, options.ipv6only), (Keepalive::Off, false));
     assert!(options.proxy_protocol && options.reuseport);
     listen("0.0.0.0:8011");
-    let default = |text: &str| http(&loaded).default_at(text.parse().unwrap());
+    let default = |text: &str| http(&loaded).default_at(&ListenAddress::Tcp(text.parse().unwrap()));
     assert_eq!((default("127.0.0.1:8001"), default("10.0.0.1:8012")), (1, 2));
     let quic = refused("server {\nlisten 443 quic;\n}");
     assert_eq!(quic, ["2 \"quic\" of \"listen\" is not supported yet"]);
+}
+
+#[test]
+fn one_line_of_an_address_has_its_options_and_one_its_default_server() {
+    let loaded = lowered(
+        "server { listen 127.0.0.1:1 proxy_protocol; listen unix:/run/a.sock; }
+         server { listen 127.0.0.1:1 backlog=9; listen unix:/run/a.sock default_server; }
+         server { listen [::]:2 ipv6only=off; } server { listen [::]:3; listen 4; }
+         server { listen 4 default_server; }",
+    );
+    let options = loaded.config.listeners[0].options;
+    assert_eq!((options.backlog, options.proxy_protocol), (9, true));
+    let default = |address| http(&loaded).default_at(&address);
+    let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
+    assert_eq!(default(ListenAddress::Unix("/run/a.sock".into())), 1);
+    assert_eq!(default(tcp("[::ffff:127.0.0.1]:2")), 2);
+    assert_eq!((default(tcp("[2001:db8::1]:3")), default(tcp("192.0.2.1:4"))), (3, 4));
+    for (listen, what) in [
+        ("8001 default_server", "a duplicate default server for 0.0.0.0:8001"),
+        ("[::]:8001 default_server", "a duplicate default server for [::]:8001"),
+        ("8001 backlog=1", "duplicate listen options for 0.0.0.0:8001"),
+        ("unix:/run/a bind", "duplicate listen options for unix:/run/a"),
+    ] {
+        let server = format!("server {{ listen {listen}; }}\n");
+        assert_eq!(refused(&format!("{server}{server}")), [format!("2 {what}")]);
+    }
+    let twice = refused("server {\nlisten 8001;\nlisten 8000-8002;\n}");
+    assert_eq!(twice, ["3 a duplicate listen 0.0.0.0:8001"]);
 }
 
 #[test]
