@@ -58,6 +58,8 @@ pub struct Host {
 #[derive(Debug)]
 pub struct Location {
     pub content: Content,
+    /// Its own, if it has one.
+    pub real_ip: Option<RealIp>,
     /// What goes for files, in error pages and beside the app.
     pub files: files::Content,
     pub limits: Arc<Limits>,

@@ -23,6 +23,7 @@ use crate::relay::Body;
 use crate::route::evaluate::Context;
 use crate::route::facts::{self, Facts, Now, Process, Tls, Try};
 use crate::route::http::{Content, Host, Http, Location};
+use crate::route::real_ip::RealIp;
 use crate::route::state::State;
 use crate::tries::{Attempt, Tries};
 
@@ -96,6 +97,16 @@ pub(super) struct Client {
     pub(super) text: Box<str>,
     /// 0 where only an address was named.
     pub(super) port: u16,
+}
+
+impl Client {
+    /// Who a connection speaks for, if its peer is believed.
+    pub(super) fn of(real_ip: &RealIp, identity: &Identity, fields: &[Header<'_>]) -> Option<Self> {
+        let introduced = identity.introduction.as_deref().map(|from| from.client);
+        let peer = identity.address.parse().ok();
+        let (ip, port) = real_ip.find(peer, introduced, fields)?;
+        Some(Self { ip, text: ip.to_string().into(), port })
+    }
 }
 
 /// What becomes of the connection after an answer of our own.
@@ -207,15 +218,8 @@ impl Ongoing {
 
     /// Asks the server's `real_ip_header` who the client is.
     pub(super) fn find_client(&mut self, fields: &[Header<'_>]) {
-        let host = &self.http.hosts[self.host];
-        let Some(real_ip) = &host.real_ip else { return };
-        let introduced = self.identity.introduction.as_deref().map(|from| from.client);
-        let peer = self.identity.address.parse().ok();
-        self.client = real_ip.find(peer, introduced, fields).map(|(ip, port)| Client {
-            ip,
-            text: ip.to_string().into(),
-            port,
-        });
+        let real_ip = self.http.hosts[self.host].real_ip.as_ref();
+        self.client = real_ip.and_then(|real_ip| Client::of(real_ip, &self.identity, fields));
     }
 
     /// Who the client is, and the first name of the server, for the error log.

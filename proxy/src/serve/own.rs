@@ -37,7 +37,9 @@ impl Author<'_> {
     ) -> (usize, Option<Reply>) {
         let output = &context.state.output;
         match decision {
-            Decision::Content(location) | Decision::Close { location, .. } => (location, None),
+            Decision::Content(location)
+            | Decision::Client(location)
+            | Decision::Close { location, .. } => (location, None),
             Decision::Status { status, location } => {
                 let overriding = context.state.status_override;
                 let status = if overriding > 0 { overriding } else { status };

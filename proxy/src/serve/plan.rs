@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use super::content::{Contents, probe, whole};
 use super::files;
-use super::ongoing::{self, Kept, Ongoing, Seen};
+use super::ongoing::{self, Client, Kept, Ongoing, Seen};
 use super::own;
 use super::request::Proxied;
 use httparse::Header;
 
 use crate::buf::Buf;
+use crate::config::Level;
 use crate::fault::Refusal;
 use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
-use crate::h1::head::{self, Table, Version};
+use crate::h1::head::{self, Parsed, Table, Version};
 use crate::h1::name::Name;
 use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
@@ -262,6 +263,27 @@ fn decide(
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
 ) -> Option<Choice> {
+    let mut step = advance(ongoing, body, scratch, start)?;
+    loop {
+        let (location, client) = match step {
+            Step::Break(choice) => return Some(choice),
+            Step::Continue(told) => told,
+        };
+        ongoing.client = client;
+        step = advance(ongoing, body, scratch, |run| Some(run.resume(location)))?;
+    }
+}
+
+/// A choice, or a location that says who the client is, and that another step goes on from.
+type Step = ControlFlow<Choice, (usize, Option<Client>)>;
+
+/// Runs the phases until something can be done, or until the client is another.
+fn advance(
+    ongoing: &mut Ongoing,
+    body: &[u8],
+    scratch: &mut Vec<u8>,
+    start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
+) -> Option<Step> {
     let (identity, tls) = (ongoing.identity.clone(), ongoing.tls);
     let http = ongoing.http.clone();
     let complaints = RefCell::new(Vec::new());
@@ -282,42 +304,70 @@ fn decide(
         complaints: &complaints,
     };
     let mut place = ongoing.location;
-    let choice = ongoing.with(&Seen::default(), |context, host, parsed| {
+    let knows_client = ongoing.client.is_some();
+    let step = ongoing.with(&Seen::default(), |context, host, parsed| {
         let mut complain = |level, words| complaints.borrow_mut().push((level, words));
         let mut probe = |path: &[u8]| probe(path, &mut complain);
         let mut run = Run::new(&host.server, context, &mut probe);
-        let mut decision = start(&mut run)?;
-        loop {
-            let Decision::Content(location) = decision else {
-                let local = identity.local();
-                let author = own::Author { host, local, tls, range: &contents.range };
-                let (location, choice) = author.answer(decision, &mut run.context);
-                place = location;
-                return Some(match choice {
-                    Some(reply) => Choice::Reply(reply),
-                    None => Choice::Close { status: closing(decision) },
-                });
-            };
-            place = location;
-            decision = match contents.of(&mut run, location, parsed) {
-                ControlFlow::Continue(next) => next,
-                ControlFlow::Break(choice) => return Some(choice),
-            };
-        }
+        run.knows_client = knows_client;
+        let decision = start(&mut run)?;
+        let arrived = (&*identity, tls, parsed);
+        Some(choose(&mut run, &mut contents, arrived, decision, &mut place))
     });
     let Contents { is_refused, proxied, .. } = contents;
+    ongoing.complaints.append(&mut complaints.into_inner());
+    if let Some(Step::Continue(_)) = &step {
+        return step;
+    }
     ongoing.settle(place);
     ongoing.is_judged = true;
     (ongoing.proxy_host, ongoing.proxy_port) = (proxied.host, proxied.port);
     if !proxied.target.is_empty() {
         ongoing.target = proxied.target;
     }
-    ongoing.complaints.append(&mut complaints.into_inner());
     if is_refused {
         // Nobody reads that body, so nothing can follow it.
         (ongoing.terms.keep_alive, ongoing.length) = (false, Length::None);
     }
-    choice
+    step
+}
+
+/// From a decision to what can be done; `place` is then the location it is done in.
+fn choose(
+    run: &mut Run<'_, '_>,
+    contents: &mut Contents<'_>,
+    (identity, tls, parsed): (&Identity, bool, &Parsed<'_>),
+    mut decision: Decision,
+    place: &mut usize,
+) -> Step {
+    let host = contents.host;
+    loop {
+        if std::mem::take(&mut run.is_forbidden) {
+            let words = "access forbidden by rule".to_owned();
+            contents.complaints.borrow_mut().push((Level::Error, words));
+        }
+        let location = match decision {
+            Decision::Content(location) => location,
+            Decision::Client(location) => {
+                let real_ip = host.locations[location].real_ip.as_ref();
+                let of = |real_ip| Client::of(real_ip, identity, parsed.fields);
+                return Step::Continue((location, real_ip.and_then(of)));
+            }
+            _ => {
+                let local = identity.local();
+                let author = own::Author { host, local, tls, range: &contents.range };
+                let (location, reply) = author.answer(decision, &mut run.context);
+                *place = location;
+                let close = || Choice::Close { status: closing(decision) };
+                return Step::Break(reply.map_or_else(close, Choice::Reply));
+            }
+        };
+        *place = location;
+        match contents.of(run, location, parsed) {
+            ControlFlow::Continue(next) => decision = next,
+            ControlFlow::Break(choice) => return Step::Break(choice),
+        }
+    }
 }
 
 fn closing(decision: Decision) -> u16 {

@@ -138,37 +138,57 @@ impl<'t> Lower<'t> {
         }
     }
 
-    /// Which server answers for which name, for each address.
+    /// Which server answers for which name, for each address. Where nobody else listens, names mean
+    /// nothing and are not looked at, as in nginx, unless there are expressions that capture.
     pub(super) fn names(&mut self, servers: &Servers<'t>) -> HashMap<ListenAddress, Names> {
         let mut names: HashMap<_, _> = servers
             .defaults
             .iter()
             .map(|(address, default)| (address.clone(), Names::new(*default)))
             .collect();
+        let mut crowd: HashMap<&ListenAddress, usize> = HashMap::new();
+        for address in servers.all.iter().flat_map(|server| &server.addresses) {
+            *crowd.entry(address).or_default() += 1;
+        }
         for (number, server) in servers.all.iter().enumerate() {
-            let mut lines: Vec<_> = all(server.directive.block(), "server_name").collect();
-            let unnamed = lines.is_empty();
-            for address in &server.addresses {
+            for line in all(server.directive.block(), "server_name") {
+                for word in line.args().iter().filter(|word| word.bytes.contains(&b'/')) {
+                    let name = String::from_utf8_lossy(&word.bytes);
+                    self.note(line, format!("server name \"{name}\" has suspicious symbols"));
+                }
+            }
+            let captures = server.names().any(|name| name.starts_with(b"~"));
+            let shared = |address: &&ListenAddress| captures || crowd[address] > 1;
+            for address in server.addresses.iter().filter(shared) {
                 let Some(names) = names.get_mut(address) else { continue };
-                if unnamed {
-                    let _ = names.add(b"", number, &mut self.registry);
-                }
-                for line in &mut lines {
-                    self.at(line);
-                    for word in line.args() {
-                        let added = names.add(&word.bytes, number, &mut self.registry);
-                        if self.check(line, added) == Some(Added::Conflict) {
-                            let name = String::from_utf8_lossy(&word.bytes);
-                            self.note(
-                                line,
-                                format!("conflicting server name \"{name}\" on {address}, ignored"),
-                            );
-                        }
-                    }
-                }
+                self.names_at(address, number, server, names);
             }
         }
         names
+    }
+
+    fn names_at(
+        &mut self,
+        address: &ListenAddress,
+        number: usize,
+        server: &Server<'t>,
+        names: &mut Names,
+    ) {
+        let lines: Vec<_> = all(server.directive.block(), "server_name").collect();
+        if lines.is_empty() {
+            let _ = names.add(b"", number, &mut self.registry);
+        }
+        for line in lines {
+            self.at(line);
+            for word in line.args() {
+                let added = names.add(&word.bytes, number, &mut self.registry);
+                if self.check(line, added) == Some(Added::Conflict) {
+                    let name = String::from_utf8_lossy(&word.bytes);
+                    let what = format!("conflicting server name \"{name}\" on {address}, ignored");
+                    self.note(line, what);
+                }
+            }
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What each room makes of a snippet: values, inheritance, words of refusal.
 
-use std::fs;
 use std::time::Duration;
 
 use rustls::{CipherSuite, NamedGroup};
 use tempfile::TempDir;
 
+use super::super::read;
 use super::*;
 use crate::config::{Keepalive, ListenAddress, Protocols, Tickets};
 use crate::limits::Limits;
@@ -17,10 +17,10 @@ use crate::route::location::SERVER;
 fn load_text(text: &str) -> Result<Loaded, Vec<Problem>> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("t");
-    fs::write(&path, text).unwrap();
     let prefix = folder.path().to_owned();
     let conf_prefix = prefix.clone();
-    load(&path, &Options { prefix, conf_prefix, globals: Vec::new(), error_log: None })
+    let options = Options { prefix, conf_prefix, globals: Vec::new(), error_log: None };
+    lower(&read(&path, text.into(), &options)?, &options)
 }
 
 /// Of what stands in `http`; the file is right.
@@ -206,6 +206,14 @@ fn one_line_of_an_address_has_its_options_and_one_its_default_server() {
         let server = format!("server {{ listen {listen}; }}\n");
         assert_eq!(refused(&format!("{server}{server}")), [format!("2 {what}")]);
     }
+    let names = "server_name a..b A.test a.test;";
+    assert_eq!(notes(&lowered(&format!("server {{ listen 8001; {names} }}"))), "");
+    let shared = format!("server {{\nlisten 8001; {names} }} server {{ listen 8001; }}");
+    assert_eq!(refused(&shared), ["2 invalid server name or wildcard \"a..b\""]);
+    let noted = lowered(&shared.replace("a..b", "/x"));
+    let expected = "server name \"/x\" has suspicious symbols\n\
+                    conflicting server name \"a.test\" on 0.0.0.0:8001, ignored\n";
+    assert_eq!(notes(&noted), expected);
     let twice = refused("server {\nlisten 8001;\nlisten 8000-8002;\n}");
     assert_eq!(twice, ["3 a duplicate listen 0.0.0.0:8001"]);
 }
@@ -279,7 +287,7 @@ fn what_is_added_is_inherited_as_it_is_told() {
     assert_eq!(names(3), [false, false, true]);
     assert!(location(&loaded, 1).added.expires.is_none());
     assert!(location(&loaded, 3).added.expires.is_some());
-    assert_eq!(refused("server { location / {\nexpires soon; } }"), ["2 invalid value"]);
+    assert_eq!(refused("server { location / {\nexpires soon; } }"), ["2 \"expires\" directive invalid value"]);
     let both = "server { proxy_pass_trailers on;\nadd_trailer A 1; }";
     assert!(refused(both)[0].starts_with("2 \"add_trailer\" and \"proxy_pass_trailers on\""));
 }
