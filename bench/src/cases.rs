@@ -100,7 +100,7 @@ impl Case {
     /// False where the comparison would say nothing.
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
         match self.kind {
-            Shape::Redirect => !matches!(kind, Kind::Hitch | Kind::Floor),
+            Shape::Redirect => kind != Kind::Hitch,
             Shape::Handshake { .. } | Shape::EchoUnderHandshakes | Shape::Scaling => {
                 kind != Kind::Floor
             }

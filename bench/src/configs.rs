@@ -84,8 +84,11 @@ pub(crate) fn write(kind: Kind, place: &Place<'_>) -> Result<Configured, String>
         Kind::H2o => (h2o(&words), own(&["-m", "master", "-c", &path])),
         Kind::Hitch => (hitch(&words), own(&[&format!("--config={path}")])),
         Kind::Floor => {
-            let (listen, to) = (place.https.to_string(), place.upstream.to_string());
-            ("(no configuration)\n".to_owned(), own(&["--listen", &listen, "--to", &to]))
+            let addresses = [place.https, place.http].map(|address| address.to_string());
+            let [listen, redirect] = &addresses;
+            let to = place.upstream.to_string();
+            let arguments = own(&["--listen", listen, "--redirect", redirect, "--to", &to]);
+            ("(no configuration)\n".to_owned(), arguments)
         }
     };
     fs::write(&file, &text).map_err(|error| format!("{path}: {error}"))?;

@@ -1,7 +1,6 @@
 //! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS
 //! session.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -18,6 +17,7 @@ use sheen::buf::Buf;
 use sheen::config::{Offer, native};
 use sheen::context::Snapshot;
 use sheen::log;
+use sheen::lookup::Lookup;
 use sheen::plan::{Context, Plan};
 use sheen::redirect::{Location, Redirect};
 use sheen::route::Routes;
@@ -137,7 +137,7 @@ pub fn snapshot() -> Snapshot {
         limits: config.limits.clone(),
         tls: Configs {
             one: tls::config::server(&offer, resolver, ticketer, &offload),
-            by_address: HashMap::new(),
+            by_address: Lookup::default(),
         },
         offload,
         redirect: Redirect::new(443),

@@ -1,5 +1,5 @@
-//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP: what the
-//! kernel costs.
+//! The floor: a bare relay on the runtime that sheen uses, without TLS and without HTTP, and beside
+//! it somebody who says the same to everything: what the kernel costs.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,11 +14,43 @@ use sheen::io::socket::Socket;
 
 use crate::address::Address;
 
-/// Relays every connection to `to`, until the process ends.
-pub(crate) fn run(listen: SocketAddr, to: Address) -> io::Result<()> {
-    let bound = listener::bind(listen, &ListenOptions::default())?;
+/// Relays every connection to `to`, and answers those that come to `redirect`, until the process
+/// ends.
+pub(crate) fn run(listen: SocketAddr, redirect: SocketAddr, to: Address) -> io::Result<()> {
+    let options = ListenOptions::default();
+    let (bound, plain) = (listener::bind(listen, &options)?, listener::bind(redirect, &options)?);
     let (rung, _) = runtime::best();
-    runtime::run(if rung == Rung::Epoll { rung } else { Rung::DeferTaskrun }, accept(bound, to))?
+    let rung = if rung == Rung::Epoll { rung } else { Rung::DeferTaskrun };
+    runtime::run(rung, async {
+        runtime::spawn(async {
+            if let Err(error) = accept_plain(plain).await {
+                eprintln!("floor: {error}");
+            }
+        });
+        accept(bound, to).await
+    })?
+}
+
+async fn accept_plain(bound: OwnedFd) -> io::Result<()> {
+    let listener = Listener::new(bound)?;
+    loop {
+        listener.readable().await?;
+        while let Some((client, _)) = listener.accept()? {
+            runtime::spawn(redirect(client));
+        }
+    }
+}
+
+/// Takes whatever comes at once for a request.
+async fn redirect(client: Socket) {
+    let mut request = [0; 4096];
+    while client.readable().await.is_ok() {
+        match client.try_recv(&mut request) {
+            Ok(None) => {}
+            Ok(Some(1..)) if matches!(client.try_send(REDIRECT), Ok(Some(_))) => {}
+            _ => return,
+        }
+    }
 }
 
 async fn accept(bound: OwnedFd, to: Address) -> io::Result<()> {
@@ -80,4 +112,7 @@ fn move_now(from: &Socket, to: &Socket, piece: &mut [u8], rest: &mut Vec<u8>) ->
 
 type Scratch = Rc<RefCell<Vec<u8>>>;
 
+/// As long as sheen's.
+const REDIRECT: &[u8] = b"HTTP/1.1 301 Moved Permanently\r\nServer: floor\r\n\
+    Location: https://bench.example/bytes/1000\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n";
 const PIECE_BYTES: usize = 64 * 1024;

@@ -64,6 +64,9 @@ enum Command {
     Floor {
         #[arg(long)]
         listen: SocketAddr,
+        /// Where every request is redirected
+        #[arg(long)]
+        redirect: SocketAddr,
         /// ADDRESS:PORT or unix:/path
         #[arg(long)]
         to: Address,
@@ -81,7 +84,9 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Repeat { name, times } => repeat::run(&name, times),
-        Command::Floor { listen, to } => floor::run(listen, to).map_err(|error| error.to_string()),
+        Command::Floor { listen, redirect, to } => {
+            floor::run(listen, redirect, to).map_err(|error| error.to_string())
+        }
         Command::Upstream { unix } => serve(&unix).map_err(|error| error.to_string()),
     };
     match result {

@@ -34,7 +34,7 @@ pub(crate) enum Wanted {
 
 pub(crate) const TARGETS: [Target; 20] = [
     Target {
-        reason: "user space is 8,700 instructions; the rest is one receive, one send and a wake-up, which nginx pays too",
+        reason: "one receive, one send and a wake-up alone are at 0.7: see floor",
         ..target("redirect", Wanted::ToNginx(0.70))
     },
     target("get-5b", Wanted::ToNginx(0.70)),
@@ -83,7 +83,7 @@ pub(crate) const TARGETS: [Target; 20] = [
     target("swap", Wanted::CalmWhileChanging),
     target("scaling", Wanted::TwoWorkers(1.85)),
     Target {
-        reason: "each expression is tried in turn; nginx pays for the same file too: see its row",
+        reason: "nginx pays as much for the same file: see its row",
         ..target("rules", Wanted::RulesAtMost(1.05))
     },
 ];

@@ -39,7 +39,7 @@ pub struct Exchange<'a> {
     /// True while the request is still being sent: the time to answer begins after that.
     pub uploading: &'a Cell<bool>,
     /// What the answer goes by, where nginx.conf says it.
-    pub ongoing: Option<&'a RefCell<Ongoing>>,
+    pub ongoing: Option<&'a RefCell<Box<Ongoing>>>,
 }
 
 /// What both connections are good for after an answer.

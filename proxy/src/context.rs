@@ -15,7 +15,7 @@ use crate::log;
 use crate::redirect::Redirect;
 use crate::route::Routes;
 use crate::route::http::Http;
-use crate::route::state::State;
+use crate::serve::Spare;
 use crate::stage::Registry;
 use crate::tls::config::Configs;
 use crate::tls::ktls::Offload;
@@ -54,7 +54,7 @@ pub struct Worker {
     /// Where heads are written before they go in front of their body; used between two waits.
     pub scratch: RefCell<Vec<u8>>,
     /// What requests have used and others can use again.
-    pub states: RefCell<Vec<Box<State>>>,
+    pub spares: RefCell<Vec<Spare>>,
     pub phase: Cell<Phase>,
     live: Cell<usize>,
 }
@@ -74,7 +74,7 @@ impl Worker {
             pool: Pool::default(),
             log: log::Sink::new(log),
             scratch: RefCell::new(Vec::new()),
-            states: RefCell::new(Vec::new()),
+            spares: RefCell::new(Vec::new()),
             phase: Cell::new(Phase::Running),
             live: Cell::new(0),
             shared,
@@ -86,10 +86,10 @@ impl Worker {
     }
 
     /// Keeps what a request has used for another one.
-    pub fn give_back(&self, state: Box<State>) {
-        let mut states = self.states.borrow_mut();
-        if states.len() < SPARE_STATES_MAX {
-            states.push(state);
+    pub fn give_back(&self, spare: Spare) {
+        let mut spares = self.spares.borrow_mut();
+        if spares.len() < SPARES_MAX && spare.is_small() {
+            spares.push(spare);
         }
     }
 
@@ -117,4 +117,4 @@ impl Drop for Live {
 }
 
 /// Requests of one worker that are under way at once, most of the time.
-const SPARE_STATES_MAX: usize = 64;
+const SPARES_MAX: usize = 64;

@@ -43,6 +43,7 @@ pub mod errno;
 pub mod fault;
 pub mod limits;
 pub mod log;
+pub mod lookup;
 pub mod peer;
 pub mod record;
 pub mod stage;

@@ -76,7 +76,7 @@ pub struct Forward {
     /// Those of its location, where it has its own.
     pub limits: Option<Arc<Limits>>,
     /// What its answer goes by, where nginx.conf says it.
-    pub ongoing: Option<Box<RefCell<Ongoing>>>,
+    pub ongoing: Option<RefCell<Box<Ongoing>>>,
 }
 
 /// How much of a request with a body has been sent.

@@ -155,7 +155,7 @@ pub fn unix_ms() -> u64 {
 pub fn log_access(worker: &Worker, identity: &Identity, record: &Record, client: &Stream) {
     if let Some(mut ongoing) = record.ongoing.take() {
         ongoing.log(worker, record, client.sent() - record.sent_before.get());
-        return worker.give_back(ongoing.into_state());
+        return worker.give_back(ongoing.into_spare());
     }
     worker.log.access(&Access {
         client: &identity.address,

@@ -1,7 +1,7 @@
 //! What one request has asked of the addresses of its upstream: for `$upstream_addr`,
 //! `$upstream_status`, `$upstream_response_time` and their kin, and for the error log.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::time::Instant;
 
 use crate::config::UpstreamAddress;
@@ -9,13 +9,17 @@ use crate::limits::TRIES_MAX;
 
 /// The attempts of one request, in their order.
 #[derive(Debug, Default)]
-pub struct Tries(RefCell<Vec<Attempt>>);
+pub struct Tries {
+    attempts: RefCell<Vec<Attempt>>,
+    /// Somebody reads how long they took: the clock is not asked for nobody.
+    is_timed: Cell<bool>,
+}
 
 /// One attempt. Times are in milliseconds since it began; what did not come to pass is `None`.
 #[derive(Debug)]
 pub struct Attempt {
     pub address: UpstreamAddress,
-    begun: Instant,
+    begun: Option<Instant>,
     pub connect_ms: Option<u64>,
     pub header_ms: Option<u64>,
     pub response_ms: Option<u64>,
@@ -29,21 +33,27 @@ pub struct Attempt {
 
 impl Tries {
     pub fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.attempts.borrow_mut().clear();
+        self.is_timed.set(false);
+    }
+
+    /// Whether the attempts from now on are timed.
+    pub fn time(&self, is_timed: bool) {
+        self.is_timed.set(is_timed);
     }
 
     /// Gives back what an idle or long-lived connection does not need.
     pub fn shrink(&self) {
-        self.0.borrow_mut().shrink_to_fit();
+        self.attempts.borrow_mut().shrink_to_fit();
     }
 
     /// A connection is about to be made, or taken from the pool.
     pub fn begin(&self, address: &UpstreamAddress) {
-        let mut tries = self.0.borrow_mut();
+        let mut tries = self.attempts.borrow_mut();
         if tries.len() < TRIES_MAX {
             tries.push(Attempt {
                 address: address.clone(),
-                begun: Instant::now(),
+                begun: self.is_timed.get().then(Instant::now),
                 connect_ms: None,
                 header_ms: None,
                 response_ms: None,
@@ -56,7 +66,7 @@ impl Tries {
     }
 
     pub fn connected(&self) {
-        self.last(|attempt| attempt.connect_ms = Some(attempt.elapsed_ms()));
+        self.last(|attempt| attempt.connect_ms = attempt.elapsed_ms());
     }
 
     /// A head of so many bytes has come; `status` of the one that is passed on.
@@ -65,7 +75,7 @@ impl Tries {
             attempt.received += bytes as u64;
             if status.is_some() {
                 attempt.status = status;
-                attempt.header_ms = Some(attempt.elapsed_ms());
+                attempt.header_ms = attempt.elapsed_ms();
             }
         });
     }
@@ -82,7 +92,7 @@ impl Tries {
     pub fn end(&self, sent: u64) {
         self.last(|attempt| {
             attempt.sent = sent;
-            attempt.response_ms = Some(attempt.elapsed_ms());
+            attempt.response_ms = attempt.elapsed_ms();
         });
     }
 
@@ -90,7 +100,7 @@ impl Tries {
     pub fn fail(&self, status: Option<u16>) {
         self.last(|attempt| {
             attempt.status = attempt.status.or(status);
-            attempt.response_ms = attempt.response_ms.or(Some(attempt.elapsed_ms()));
+            attempt.response_ms = attempt.response_ms.or_else(|| attempt.elapsed_ms());
         });
     }
 
@@ -99,28 +109,28 @@ impl Tries {
         self.last(|attempt| {
             attempt.received += down;
             attempt.sent += up;
-            attempt.response_ms = Some(attempt.elapsed_ms());
+            attempt.response_ms = attempt.elapsed_ms();
         });
     }
 
     pub fn all(&self) -> Ref<'_, [Attempt]> {
-        Ref::map(self.0.borrow(), Vec::as_slice)
+        Ref::map(self.attempts.borrow(), Vec::as_slice)
     }
 
     /// Where the last one went.
     pub fn address(&self) -> Option<Ref<'_, UpstreamAddress>> {
-        Ref::filter_map(self.0.borrow(), |tries| Some(&tries.last()?.address)).ok()
+        Ref::filter_map(self.attempts.borrow(), |tries| Some(&tries.last()?.address)).ok()
     }
 
     fn last(&self, change: impl FnOnce(&mut Attempt)) {
-        if let Some(attempt) = self.0.borrow_mut().last_mut() {
+        if let Some(attempt) = self.attempts.borrow_mut().last_mut() {
             change(attempt);
         }
     }
 }
 
 impl Attempt {
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn elapsed_ms(&self) -> Option<u64> {
+        self.begun.and_then(|begun| u64::try_from(begun.elapsed().as_millis()).ok())
     }
 }

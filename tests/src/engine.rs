@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use sheen::config::ListenAddress;
 use sheen::config::nginx::{self, Options};
+use sheen::h1::kept::KeptHead;
 use sheen::route::evaluate::Context;
 use sheen::route::facts::Facts;
 use sheen::route::http::{Content, Http};
 use sheen::route::names::Host;
 use sheen::route::phases::{Decision, Run};
-use sheen::route::proxy_pass::{ProxyPass, Url};
+use sheen::route::proxy_pass::ProxyPass;
 use sheen::route::state::State;
 use sheen::route::uri::Target;
 use sheen::serve::probe;
@@ -69,15 +70,16 @@ impl Engine {
         let mut name = Vec::new();
         parsed.append_lowercase(&mut name);
         let hosted = &http.hosts[http.server_of(address, &name, state)];
-        let fields = [httparse::Header { name: "Host", value: host.as_bytes() }];
         let line = format!("{method} {} HTTP/1.1", String::from_utf8_lossy(target.uri));
+        let head = format!("{line}\r\nHost: {host}\r\n\r\n").into_bytes();
+        let (head, _) = KeptHead::lenient_request(&head, |_| true);
         let facts = Facts {
             request_line: line.as_bytes(),
             method: method.as_bytes(),
             request_uri: target.uri,
             host: &name,
             server_name: &hosted.name,
-            fields: &fields,
+            fields: head.fields(),
             ..Facts::default()
         };
         let context = Context { variables: &http.variables, facts: &facts, state };
@@ -126,9 +128,8 @@ fn error(status: u16) -> Seen {
 
 /// What an upstream that repeats its target would answer.
 fn proxied(proxy: &ProxyPass, run: &mut Run<'_, '_>) -> Option<String> {
-    let mut url = Vec::new();
-    proxy.append_url(&mut run.context, &mut url);
-    let url = Url::parse(&url).ok()?;
+    let mut room = Vec::new();
+    let url = proxy.url(&mut run.context, &mut room).ok()?;
     let mut out = Vec::new();
     proxy.append_target(&url, &run.context, &mut out).ok()?;
     Some(format!("proxied {}", String::from_utf8_lossy(&out)))

@@ -1,6 +1,5 @@
 //! Where to listen, and how: the elements of `listen_https` and `listen_http`.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use super::address::{ParsedListen, parse_listen};
 use super::raw::{Checker, Complaint, Field, Place, Value};
 use super::table::{Table, key, read_table};
 use super::values::{count, list, parse_duration, text, truth};
+use crate::lookup::Lookup;
 
 /// One address to listen on. `:PORT` has been expanded to the v4 and the v6 wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl ListenAddress {
 
     /// What `map` has for connections that come here: at the address itself, or else at the wildcard
     /// that takes them.
-    pub fn find_in<'m, V>(&self, map: &'m HashMap<Self, V>) -> Option<&'m V> {
+    pub fn find_in<'m, V>(&self, map: &'m Lookup<Self, V>) -> Option<&'m V> {
         let Self::Tcp(address) = self else { return map.get(self) };
         let (came, ip, port) = (address.ip(), address.ip().to_canonical(), address.port());
         let at = |ip: IpAddr| map.get(&Self::Tcp((ip, port).into()));

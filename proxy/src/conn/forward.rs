@@ -104,7 +104,7 @@ impl Connection {
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
         let Forward { upgrade, ongoing, limits, body, upload: uploaded, instead, .. } = forward;
-        let (upgrade, ongoing) = (*upgrade, ongoing.as_deref());
+        let (upgrade, ongoing) = (*upgrade, ongoing.as_ref());
         let limits = limits.as_deref().unwrap_or(&snapshot.limits);
         let uploading = &Cell::new(false);
         let exchange = Exchange {

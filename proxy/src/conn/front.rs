@@ -36,10 +36,10 @@ impl Connection {
         self.front.host = match handshake.and_then(|handshake| handshake.server_name.as_deref()) {
             None => http.default_at(local),
             Some(name) => {
-                let mut state = self.worker.states.borrow_mut().pop().unwrap_or_default();
-                state.begin(&http.variables);
-                let host = http.server_of(local, name.as_bytes(), &mut state);
-                self.worker.give_back(state);
+                let mut spare = self.worker.spares.borrow_mut().pop().unwrap_or_default();
+                spare.state.begin(&http.variables);
+                let host = http.server_of(local, name.as_bytes(), &mut spare.state);
+                self.worker.give_back(spare);
                 host
             }
         };

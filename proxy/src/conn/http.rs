@@ -60,7 +60,7 @@ impl Connection {
                 }
                 Deed::Forward(mut forward) => {
                     let terms = ongoing.terms;
-                    forward.ongoing = Some(Box::new(RefCell::new(*ongoing)));
+                    forward.ongoing = Some(RefCell::new(ongoing));
                     let end = self.forward(terms, &mut forward).await;
                     let left = left(&forward);
                     ongoing = taken(&mut forward)?;
@@ -130,19 +130,24 @@ impl Connection {
     }
 
     fn arrived(&self, http: &Arc<Http>) -> Arrived {
-        let begun = self.record.begun.elapsed();
+        let reads = http.variables.reads;
+        self.record.tries.time(reads.tries);
+        let begun_ms = || {
+            let begun = self.record.begun.elapsed();
+            unix_ms().saturating_sub(begun.as_millis() as u64)
+        };
         Arrived {
             http: http.clone(),
             identity: self.identity.clone(),
             tries: self.record.tries.clone(),
-            begun_ms: unix_ms().saturating_sub(begun.as_millis() as u64),
+            begun_ms: if reads.request_time { begun_ms() } else { 0 },
             // Plain HTTP may have come where TLS was expected.
             tls: self.identity.handshake.get().is_some(),
             requests: self.served,
             age: Duration::from_millis(self.worker.registry.now_ms() - self.since_ms),
             is_pipelined: self.record.is_pipelined.get(),
             draining: self.worker.is_draining(),
-            state: self.worker.states.borrow_mut().pop().unwrap_or_default(),
+            spare: self.worker.spares.borrow_mut().pop().unwrap_or_default(),
         }
     }
 
@@ -240,6 +245,6 @@ fn has_page(fault: &Fault, status: u16) -> bool {
 
 /// What a forward was lent.
 fn taken(forward: &mut Forward) -> Result<Box<Ongoing>, Fault> {
-    let lent = forward.ongoing.take().map(|ongoing| Box::new(ongoing.into_inner()));
+    let lent = forward.ongoing.take().map(RefCell::into_inner);
     lent.ok_or(Fault { stage: Stage::ReadAnswerHead, side: Side::Sheen, cause: Cause::Closed })
 }

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use httparse::Header;
-
 use super::date;
+use crate::h1::kept::FieldList;
+use crate::h1::name::Name;
 use crate::limits::RANGES_MAX;
 
 /// `if_modified_since`.
@@ -67,27 +67,16 @@ pub struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    pub fn of(fields: &'a [Header<'a>]) -> Self {
+    pub fn of(fields: FieldList<'a>) -> Self {
         let mut conditions = Self::default();
-        for field in fields {
-            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-            let slot = match field.name.as_bytes() {
-                [b'i' | b'I', b'f' | b'F', b'-', ..] => {
-                    if is("if-match") {
-                        &mut conditions.if_match
-                    } else if is("if-none-match") {
-                        &mut conditions.if_none_match
-                    } else if is("if-modified-since") {
-                        &mut conditions.if_modified_since
-                    } else if is("if-unmodified-since") {
-                        &mut conditions.if_unmodified_since
-                    } else if is("if-range") {
-                        &mut conditions.if_range
-                    } else {
-                        continue;
-                    }
-                }
-                _ if is("range") => &mut conditions.range,
+        for field in fields.iter() {
+            let slot = match field.known {
+                Name::IfMatch => &mut conditions.if_match,
+                Name::IfNoneMatch => &mut conditions.if_none_match,
+                Name::IfModifiedSince => &mut conditions.if_modified_since,
+                Name::IfUnmodifiedSince => &mut conditions.if_unmodified_since,
+                Name::IfRange => &mut conditions.if_range,
+                Name::Range => &mut conditions.range,
                 _ => continue,
             };
             slot.get_or_insert(field.value);
@@ -244,6 +233,7 @@ mod tests {
     #![allow(clippy::single_range_in_vec_init, reason = "one range is a list of ranges here")]
 
     use super::*;
+    use crate::h1::kept::KeptHead;
 
     const ETAG: &[u8] = b"\"65b0-a\"";
     const MODIFIED: i64 = 784_111_777;
@@ -252,11 +242,13 @@ mod tests {
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn judge(fields: &[(&str, &str)], if_modified_since: IfModifiedSince) -> Verdict {
-        let fields: Vec<Header<'_>> =
-            fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let lines: String =
+            fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes();
+        let (head, _) = KeptHead::lenient_request(&head, |_| true);
         let validators = Validators { modified: MODIFIED, etag: ETAG, size: 10 };
         let rules = Rules { if_modified_since, ..Rules::default() };
-        Conditions::of(&fields).judge(&validators, rules)
+        Conditions::of(head.fields()).judge(&validators, rules)
     }
 
     #[test]

@@ -28,13 +28,12 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::iter;
 use std::ops::Range;
 
-use httparse::Header;
-
 pub use body::{FileBody, send};
 pub use conditional::{IfModifiedSince, Rules};
 pub use open::Trouble;
 pub use types::Types;
 
+use crate::h1::kept::FieldList;
 use crate::route::escape;
 use crate::route::template::Template;
 use body::Multipart;
@@ -80,7 +79,7 @@ pub struct Asked<'a> {
     pub root: usize,
     /// `index`, evaluated; looked at when the URI ends in a slash.
     pub index: &'a [&'a [u8]],
-    pub fields: &'a [Header<'a>],
+    pub fields: FieldList<'a>,
     /// `State::status_override`: the status of the error whose page this is, or 0.
     pub status: u16,
     /// The type, where an app has given it; empty for that of the file.

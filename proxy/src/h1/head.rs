@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
-use super::name::Name;
+use super::name::{Name, NameSet};
 use crate::fault::Refusal;
 use crate::limits::{FIELDS_MAX, Limits};
 
@@ -56,16 +56,19 @@ pub struct Fields<'t, 'b> {
     names: [Name; FIELDS_MAX],
     /// [`Name::bit`] of those that are there: most questions are about fields that are not.
     present: u64,
+    /// And of those that are there more than once.
+    repeated: u64,
 }
 
 impl<'t, 'b> Fields<'t, 'b> {
     pub fn new(fields: &'t [Header<'b>]) -> Self {
-        let (mut names, mut present) = ([Name::Other; FIELDS_MAX], 0);
+        let (mut names, mut present, mut repeated) = ([Name::Other; FIELDS_MAX], 0, 0);
         for (name, field) in names.iter_mut().zip(fields) {
             *name = Name::of(field.name.as_bytes());
+            repeated |= present & name.bit();
             present |= name.bit();
         }
-        Self { fields, names, present }
+        Self { fields, names, present, repeated }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Name, &Header<'b>)> {
@@ -89,6 +92,11 @@ impl<'t, 'b> Fields<'t, 'b> {
 
     pub fn has(&self, name: Name) -> bool {
         self.present & name.bit() != 0
+    }
+
+    /// True when one of these is there more than once.
+    pub fn repeats(&self, names: NameSet) -> bool {
+        self.repeated & names.0 != 0
     }
 
     /// The only field of that name.
@@ -204,39 +212,18 @@ pub fn parse_answer<'t, 'b>(
     })
 }
 
-/// What of a request's head is asked for again after it was accepted.
-#[derive(Debug, Clone, Copy)]
-pub struct Parsed<'h> {
-    /// Empty where the request line can't be read, as `target` is.
-    pub method: &'h str,
-    pub target: &'h str,
-    pub version: Version,
-    pub fields: &'h [Header<'h>],
-}
-
 /// Takes a head apart that was accepted before, or the beginning of one that was not: what can't be
-/// read is empty. Of the fields there are those whose name is taken.
-pub fn lenient_request<'h>(
-    head: &'h [u8],
-    table: &'h mut Table<'h>,
-    takes: impl Fn(&[u8]) -> bool,
-) -> Parsed<'h> {
+/// read is empty.
+pub fn lenient_request<'t, 'b>(head: &'b [u8], table: &'t mut Table<'b>) -> RequestHead<'t, 'b> {
     let mut request = httparse::Request::new(&mut []);
     let _ = request.parse_with_uninit_headers(head, &mut table.fields);
-    let mut taken = 0;
-    for at in 0..request.headers.len() {
-        if takes(request.headers[at].name.as_bytes()) {
-            request.headers[taken] = request.headers[at];
-            taken += 1;
-        }
-    }
     // The version is the last word of the line.
     let is_whole = request.version.is_some();
-    Parsed {
+    RequestHead {
         method: request.method.filter(|_| is_whole).unwrap_or_default(),
         target: request.path.filter(|_| is_whole).unwrap_or_default(),
         version: version(request.version),
-        fields: &request.headers[..taken],
+        fields: Fields::new(request.headers),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod chunked;
 pub mod framing;
 pub mod head;
+pub mod kept;
 pub mod name;
 pub mod rewrite;
 pub mod target;

@@ -288,7 +288,8 @@ fn is_alias(name: Name, header: &Header<'_>) -> bool {
 }
 
 /// True for a word of Connection that names a field.
-fn is_nomination(word: &[u8]) -> bool {
+/// True for a word of Connection that may be the name of a field.
+pub fn is_nomination(word: &[u8]) -> bool {
     ![&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 

@@ -4,6 +4,7 @@ use super::evaluate::Context;
 use super::expires::{Expires, Freshness};
 use super::fields::{Fields, is_common};
 use crate::files::date;
+use crate::h1::name::Name;
 
 /// The lines in force in one location.
 #[derive(Debug, Clone, Default)]
@@ -59,10 +60,12 @@ impl Added {
 
     /// True when what is added takes the place of the app's field of that name, as in nginx:
     /// validators, and both fields of `expires`.
-    pub fn replaces(&self, name: &[u8], fresh: Option<&Freshness>, status: u16) -> bool {
-        let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
-        (fresh.is_some() && (is(b"expires") || is(b"cache-control")))
-            || ((is(b"last-modified") || is(b"etag")) && self.fields.adds(name, status))
+    pub fn replaces(&self, name: Name, fresh: Option<&Freshness>, status: u16) -> bool {
+        match name {
+            Name::Expires | Name::CacheControl => fresh.is_some(),
+            Name::LastModified | Name::Etag => self.fields.adds(name, status),
+            _ => false,
+        }
     }
 }
 

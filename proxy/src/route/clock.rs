@@ -1,4 +1,4 @@
-//! Times as variables show them; the clock itself is read by whoever calls.
+//! Times as variables show them; the clock itself is read elsewhere.
 
 use super::facts::Now;
 
@@ -104,7 +104,7 @@ mod tests {
             (1_735_689_599, 3600, "01/Jan/2025:00:59:59 +0100", "2025-01-01T00:59:59+01:00"),
             (u64::MAX / 1000, 0, "31/Dec/9999:23:59:59 +0000", "9999-12-31T23:59:59+00:00"),
         ] {
-            let now = Now { unix_ms: unix_s * 1000, offset_s, request_ms: 0 };
+            let now = Now { unix_ms: unix_s * 1000, offset_s };
             let (mut local, mut iso) = (Vec::new(), Vec::new());
             append_local(now, &mut local);
             append_iso8601(now, &mut iso);

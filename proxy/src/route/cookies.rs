@@ -2,8 +2,9 @@
 //! rewritten.
 
 use super::evaluate::Context;
+use super::fields::append_value;
 use super::template::Template;
-use super::upstream_fields::{Pattern, Rule, append_value};
+use super::upstream_fields::{Pattern, Rule};
 use super::variable::Registry;
 
 /// The lines of a level, in their order.

@@ -41,6 +41,14 @@ pub fn append_mostly_plain(text: &[u8], set: &Set, out: &mut Vec<u8>) {
     }
 }
 
+/// Escapes what is behind `start`, in place.
+pub(super) fn escape_from(start: usize, set: &Set, out: &mut Vec<u8>) {
+    if out[start..].iter().any(|byte| has(set, *byte)) {
+        let text = out.split_off(start);
+        append(&text, set, out);
+    }
+}
+
 /// Decodes, up to the first `?`, what may stand in a redirect unescaped; in place.
 pub(super) fn unescape_redirect(text: &mut Vec<u8>) {
     if memchr::memchr(b'%', text).is_none() {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::builtin::Builtin;
 use super::escape;
 use super::facts::Facts;
-use super::fields::{self, Separator};
+use super::fields::VariableName;
 use super::map::{Found, Map};
 use super::root::How;
 use super::state::{Kept, State, VALUE_BYTES_MAX};
@@ -127,14 +127,7 @@ impl Context<'_> {
         self.state.take_back(scratch);
         let template = match found {
             Some(Found::Value(template)) => Some(template),
-            Some(Found::Regexes) => {
-                let variables = self.variables;
-                let matched = map
-                    .regexes()
-                    .find(|(regex, _)| self.state.exec(regex, &value, variables))
-                    .map(|(_, template)| template);
-                matched.or(map.default())
-            }
+            Some(Found::Regexes) => map.find_regex(&value, self.state, self.variables),
             None => None,
         };
         self.state.take_back(value);
@@ -152,27 +145,24 @@ impl Context<'_> {
         true
     }
 
-    fn prefixed(&mut self, prefix: Prefix, name: &[u8], out: &mut Vec<u8>) -> bool {
+    fn prefixed(&mut self, prefix: Prefix, name: &VariableName, out: &mut Vec<u8>) -> bool {
         let facts = self.facts;
-        let (list, separator) = match prefix {
-            Prefix::Http => (facts.fields, Separator::of(name)),
-            Prefix::SentHttp => {
-                return reading::sent(&facts.answer, name, out);
-            }
-            Prefix::SentTrailer => (facts.answer.trailers, Separator::Comma),
+        let (answer, upstream) = (&facts.answer, &facts.upstream);
+        match prefix {
+            Prefix::Http => name.append_joined(facts.fields, out),
+            Prefix::SentHttp => reading::sent(answer, name, out),
+            Prefix::SentTrailer => name.append_joined(answer.trailers, out),
             // nginx takes these for empty where an answer has none.
-            Prefix::UpstreamHttp if matches!(name, b"server" | b"date") => {
-                let fields = facts.upstream.fields;
-                fields::append_joined(fields, name, Separator::Comma, out);
-                return !fields.is_empty();
+            Prefix::UpstreamHttp if matches!(name.text(), b"server" | b"date") => {
+                name.append_joined(upstream.fields, out);
+                !upstream.fields.is_empty()
             }
-            Prefix::UpstreamHttp => (facts.upstream.fields, Separator::Comma),
-            Prefix::UpstreamTrailer => (facts.upstream.trailers, Separator::Comma),
-            Prefix::UpstreamCookie => return reading::set_cookie(facts.upstream.fields, name, out),
-            Prefix::Cookie => return reading::cookie(facts.fields, name, out),
-            Prefix::Arg => return reading::argument(&self.state.args, name, out),
-        };
-        fields::append_joined(list, name, separator, out)
+            Prefix::UpstreamHttp => name.append_joined(upstream.fields, out),
+            Prefix::UpstreamTrailer => name.append_joined(upstream.trailers, out),
+            Prefix::UpstreamCookie => reading::set_cookie(upstream.fields, name.text(), out),
+            Prefix::Cookie => reading::cookie(facts.fields, name.text(), out),
+            Prefix::Arg => reading::argument(&self.state.args, name.text(), out),
+        }
     }
 
     fn builtin(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {
@@ -209,11 +199,11 @@ impl Context<'_> {
                 return self.file(builtin, out);
             }
             Builtin::TimeLocal => {
-                clock::append_local(facts.now, out);
+                clock::append_local(facts.now(), out);
                 return true;
             }
             Builtin::TimeIso8601 => {
-                clock::append_iso8601(facts.now, out);
+                clock::append_iso8601(facts.now(), out);
                 return true;
             }
             other => return reading::rare(other, facts, self.state.status_override, out),

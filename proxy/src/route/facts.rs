@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use httparse::Header;
+use crate::h1::kept::FieldList;
 
 /// Everything a variable may be read from. What is not known yet is empty.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,7 +16,7 @@ pub struct Facts<'a> {
     pub protocol: &'a [u8],
     /// In lower case and without a port, as [`super::names::Host`] has it; may be empty.
     pub host: &'a [u8],
-    pub fields: &'a [Header<'a>],
+    pub fields: FieldList<'a>,
     /// Bytes of head and body that have come.
     pub request_length: u64,
     /// The body, where it is in memory.
@@ -30,7 +30,13 @@ pub struct Facts<'a> {
     pub upstream: Upstream<'a>,
     pub answer: Answer<'a>,
     pub process: Process<'a>,
-    pub now: Now,
+    pub clock: Clock,
+}
+
+impl Facts<'_> {
+    pub(super) fn now(&self) -> Now {
+        (self.clock.read)()
+    }
 }
 
 /// The client's connection.
@@ -100,8 +106,8 @@ pub struct Upstream<'a> {
     /// One for each address tried.
     pub tries: &'a [Try<'a>],
     /// The fields of the answer, as they came.
-    pub fields: &'a [Header<'a>],
-    pub trailers: &'a [Header<'a>],
+    pub fields: FieldList<'a>,
+    pub trailers: FieldList<'a>,
 }
 
 /// One attempt; what did not come to pass is `None`.
@@ -122,8 +128,8 @@ pub struct Try<'a> {
 pub struct Answer<'a> {
     /// 0 while there is none.
     pub status: u16,
-    pub fields: &'a [Header<'a>],
-    pub trailers: &'a [Header<'a>],
+    pub fields: FieldList<'a>,
+    pub trailers: FieldList<'a>,
     pub bytes_sent: u64,
     pub body_bytes_sent: u64,
     /// Another request may follow on the connection.
@@ -140,12 +146,24 @@ pub struct Process<'a> {
     pub pid: u32,
 }
 
-/// The clock, read by whoever calls.
+/// The time, asked for by those variables alone that tell it.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pub read: fn() -> Now,
+    /// When the request began, in milliseconds since 1970; known where [`super::variable::Reads`]
+    /// says it is read.
+    pub request_ms: u64,
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Now {
     pub unix_ms: u64,
     /// Of local time, east of Greenwich.
     pub offset_s: i32,
-    /// When the request began.
-    pub request_ms: u64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { read: Now::default, request_ms: 0 }
+    }
 }

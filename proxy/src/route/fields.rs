@@ -1,21 +1,25 @@
 //! Header fields with variables in them: `proxy_set_header`, `add_header`, `add_trailer`.
 
-use httparse::Header;
-
 use super::escape;
 use super::evaluate::Context;
 use super::template::Template;
 use super::variable::Registry;
+use crate::h1::kept::FieldList;
+use crate::h1::name::{Name, NameList};
 
 /// Fields that are written, or taken out, for every request.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     fields: Vec<Field>,
+    names: NameList,
 }
 
+/// One line.
 #[derive(Debug, Clone)]
-struct Field {
-    name: Box<[u8]>,
+pub struct Field {
+    pub name: Box<[u8]>,
+    /// What the name is to a proxy.
+    pub known: Name,
     value: Template,
     /// With any status, not only those below.
     always: bool,
@@ -51,8 +55,13 @@ impl Fields {
         registry: &mut Registry,
     ) -> Result<(), String> {
         let value = Template::compile(value, registry)?;
-        self.fields.push(Field { name: name.into(), value, always });
+        self.names.insert(name);
+        self.fields.push(Field { name: name.into(), known: Name::of(name), value, always });
         Ok(())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -60,8 +69,8 @@ impl Fields {
     }
 
     /// True when a field of that name is set or taken out here.
-    pub fn names(&self, name: &[u8]) -> bool {
-        self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+    pub fn names(&self, known: Name, name: &[u8]) -> bool {
+        self.names.has(known, name)
     }
 
     /// True when an answer of that status gets any.
@@ -70,9 +79,9 @@ impl Fields {
     }
 
     /// True when an answer of that status gets a field of that name.
-    pub fn adds(&self, name: &[u8], status: u16) -> bool {
+    pub fn adds(&self, name: Name, status: u16) -> bool {
         let goes = |field: &&Field| field.always || is_common(status);
-        self.fields.iter().filter(goes).any(|field| field.name.eq_ignore_ascii_case(name))
+        self.fields.iter().filter(goes).any(|field| field.known == name)
     }
 
     /// Appends `Name: value` lines; fields whose value is empty are left out. With a status, only
@@ -80,40 +89,71 @@ impl Fields {
     pub fn append(&self, status: Option<u16>, context: &mut Context<'_>, out: &mut Vec<u8>) {
         let common = status.is_none_or(is_common);
         for field in self.fields.iter().filter(|field| common || field.always) {
-            let start = out.len();
-            out.extend_from_slice(&field.name);
-            out.extend_from_slice(b": ");
-            let value = out.len();
-            append_value(&field.value, context, out);
-            if out.len() == value {
-                out.truncate(start);
-            } else {
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-
-    /// Each field with its value, the empty ones too.
-    pub fn each(&self, context: &mut Context<'_>, mut take: impl FnMut(&[u8], &[u8])) {
-        for field in &self.fields {
-            let mut value = context.state.lend();
-            append_value(&field.value, context, &mut value);
-            take(&field.name, &value);
-            context.state.take_back(value);
+            field.append(context, out);
         }
     }
 }
 
-/// The value of a field. A line end from the request, `%0a` in `$uri` say, is escaped: nginx lets
-/// it split the answer.
-fn append_value(template: &Template, context: &mut Context<'_>, out: &mut Vec<u8>) {
+impl Field {
+    /// Appends the line; nothing where the value is empty.
+    pub fn append(&self, context: &mut Context<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.name);
+        out.extend_from_slice(b": ");
+        let value = out.len();
+        self.append_value(context, out);
+        if out.len() == value {
+            out.truncate(start);
+        } else {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    pub fn append_value(&self, context: &mut Context<'_>, out: &mut Vec<u8>) {
+        append_value(&self.value, context, out);
+    }
+}
+
+/// Appends a value that must not end its field. A line end from the request, `%0a` in `$uri` say, is
+/// escaped: nginx lets it split the answer.
+pub(super) fn append_value(template: &Template, context: &mut Context<'_>, out: &mut Vec<u8>) {
     if let Some(text) = template.as_text() {
         return out.extend_from_slice(text);
     }
-    let mut value = context.state.lend();
-    context.append(template, &mut value);
-    escape::append_mostly_plain(&value, escape::CONTROL, out);
-    context.state.take_back(value);
+    let start = out.len();
+    context.append(template, out);
+    escape::escape_from(start, escape::CONTROL, out);
+}
+
+/// The name of a field as variables have it: `x_forwarded_for`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VariableName {
+    /// In lower case, with `_` for `-`.
+    text: Box<[u8]>,
+    /// The field that is spelled with `-`.
+    known: Name,
+}
+
+impl VariableName {
+    pub(super) fn new(text: &[u8]) -> Self {
+        let spelled: Vec<u8> =
+            text.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+        Self { text: text.into(), known: Name::of(&spelled) }
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Appends the values of every field that the name means.
+    pub(super) fn append_joined(&self, list: FieldList<'_>, out: &mut Vec<u8>) -> bool {
+        let means = |known: Name, name: &[u8]| match known {
+            Name::Other => is_named(name, &self.text),
+            known => known == self.known,
+        };
+        let values = list.iter().filter(|field| means(field.known, field.name));
+        append_joined(values.map(|field| field.value), Separator::of(&self.text), out)
+    }
 }
 
 /// What several fields of one name are joined with.
@@ -124,26 +164,25 @@ pub(super) enum Separator {
 }
 
 impl Separator {
-    /// For a request field, by its name in variables.
-    pub(super) fn of(name: &[u8]) -> Self {
+    /// For a field, by its name in variables.
+    fn of(name: &[u8]) -> Self {
         if name == b"cookie" { Self::Semicolon } else { Self::Comma }
     }
 }
 
-/// Appends the values of every field that a variable's name (`x_forwarded_for`) means.
-pub(super) fn append_joined(
-    list: &[Header<'_>],
-    name: &[u8],
+/// Appends the values; false where there are none.
+pub(super) fn append_joined<'v>(
+    values: impl Iterator<Item = &'v [u8]>,
     separator: Separator,
     out: &mut Vec<u8>,
 ) -> bool {
     let mut found = false;
-    for field in list.iter().filter(|field| is_named(field.name.as_bytes(), name)) {
+    for value in values {
         if found {
             let separator: &[u8] = if separator == Separator::Comma { b", " } else { b"; " };
             out.extend_from_slice(separator);
         }
-        out.extend_from_slice(field.value);
+        out.extend_from_slice(value);
         found = true;
     }
     found

@@ -1,7 +1,6 @@
 //! Servers as nginx.conf has them, compiled: by address and name, with what each of their locations
 //! has in force.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,21 +18,24 @@ use super::upstream_fields::Redirects;
 use super::variable::Variables;
 use crate::config::{ErrorLog, ListenAddress, Offer, Upstream};
 use crate::files;
+use crate::h1::kept::Field;
+use crate::h1::name::NameList;
 use crate::limits::Limits;
+use crate::lookup::Lookup;
 
 /// Everything between the braces of `http`.
 #[derive(Debug)]
 pub struct Http {
     pub variables: Variables,
     /// The servers of each address, by the address as it is written.
-    pub names: HashMap<ListenAddress, Names>,
+    pub names: Lookup<ListenAddress, Names>,
     pub hosts: Box<[Host]>,
     /// `$hostname`.
     pub hostname: Box<[u8]>,
     /// What TLS clients are offered, at each address that speaks TLS.
     pub offers: Box<[(ListenAddress, Offer)]>,
     /// What `proxy_pass` with variables may come to: the groups by their names.
-    pub upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
+    pub upstreams: Lookup<Box<[u8]>, Arc<Upstream>>,
 }
 
 /// One `server`.
@@ -138,8 +140,8 @@ pub struct Proxy {
     pub fields: Fields,
     pub method: Option<Template>,
     pub passes_request_fields: bool,
-    /// Lower case.
-    pub hidden: Box<[Box<[u8]>]>,
+    /// What of the upstream's fields stays here: `proxy_hide_header`.
+    pub hidden: NameList,
     pub redirects: Redirects,
     pub cookies: Cookies,
     /// `proxy_intercept_errors`.
@@ -200,18 +202,12 @@ impl Keeping {
 }
 
 impl RequestFields {
-    /// Whether a field of that name is read at all.
-    pub fn takes(&self, name: &[u8]) -> bool {
+    /// Whether a field is read at all.
+    pub fn takes(&self, field: &Field<'_>) -> bool {
         !self.ignores_invalid
-            || name.iter().all(|byte| {
+            || field.is_plain
+            || field.name.iter().all(|byte| {
                 byte.is_ascii_alphanumeric() || *byte == b'-' || (*byte == b'_' && self.underscores)
             })
-    }
-}
-
-impl Proxy {
-    /// True when a field of the upstream's answer stays there.
-    pub fn hides(&self, name: &[u8]) -> bool {
-        self.hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
     }
 }

@@ -1,11 +1,12 @@
 //! Which location a URI leads to: exact, longest prefix, then expressions in their order.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use super::regex::Regex;
+use super::regexes::Regexes;
 use super::state::State;
 use super::variable::{Registry, Variables};
+use crate::lookup::Lookup;
 
 /// The server level among locations: what is in force where none matches.
 pub const SERVER: usize = 0;
@@ -143,10 +144,10 @@ impl Builder {
         &self.entries[location].matched
     }
 
-    pub fn finish(self) -> Locations {
+    pub fn finish(self, registry: &mut Registry) -> Locations {
         let mut levels: Vec<Draft> = Vec::new();
         levels.resize_with(self.entries.len(), Draft::default);
-        let mut named = HashMap::new();
+        let mut named = Lookup::default();
         let mut locations = Vec::with_capacity(self.entries.len());
         for (number, entry) in self.entries.into_iter().enumerate() {
             let level = &mut levels[entry.parent];
@@ -169,12 +170,12 @@ impl Builder {
                 level.slashless.push((slashless.into(), number));
             }
             if let Some(regex) = entry.regex {
-                level.regexes.push((regex, number));
+                level.regexes.push(regex, number);
             }
             locations.push(Location { name: entry.matched.name().into(), no_regex, level: None });
         }
         for (location, level) in locations.iter_mut().zip(levels) {
-            location.level = level.finish().map(Box::new);
+            location.level = level.finish(registry).map(Box::new);
         }
         Locations { locations: locations.into(), named }
     }
@@ -206,7 +207,7 @@ pub fn check_nesting(outer: &Match, inner: &Match) -> Result<(), String> {
 struct Draft {
     statics: Vec<Static>,
     slashless: Vec<(Box<[u8]>, usize)>,
-    regexes: Vec<(Regex, usize)>,
+    regexes: Regexes<usize>,
 }
 
 impl Draft {
@@ -219,7 +220,7 @@ impl Draft {
         &mut self.statics[at]
     }
 
-    fn finish(mut self) -> Option<Level> {
+    fn finish(mut self, registry: &mut Registry) -> Option<Level> {
         if self.statics.is_empty() && self.regexes.is_empty() {
             return None;
         }
@@ -231,13 +232,9 @@ impl Draft {
                 |known: &Static| known.inclusive.is_some() && rest[0].name.starts_with(&known.name);
             self.statics[at].parent = before.iter().rposition(is_parent);
         }
-        self.slashless.sort();
+        self.regexes.join(registry);
         let Self { statics, slashless, regexes } = self;
-        Some(Level {
-            statics: statics.into(),
-            slashless: slashless.into(),
-            regexes: regexes.into(),
-        })
+        Some(Level { statics: statics.into(), slashless: slashless.into_iter().collect(), regexes })
     }
 }
 
@@ -245,7 +242,7 @@ impl Draft {
 #[derive(Debug)]
 pub struct Locations {
     locations: Box<[Location]>,
-    named: HashMap<Box<[u8]>, usize>,
+    named: Lookup<Box<[u8]>, usize>,
 }
 
 #[derive(Debug)]
@@ -261,9 +258,9 @@ struct Location {
 struct Level {
     /// Sorted by name.
     statics: Box<[Static]>,
-    /// Names of redirecting locations without their final slash, sorted.
-    slashless: Box<[(Box<[u8]>, usize)]>,
-    regexes: Box<[(Regex, usize)]>,
+    /// Names of redirecting locations without their final slash.
+    slashless: Lookup<Box<[u8]>, usize>,
+    regexes: Regexes<usize>,
 }
 
 #[derive(Debug)]
@@ -340,14 +337,12 @@ impl Locations {
             }
             Hit::Nothing => {}
         }
-        for (regex, location) in &level.regexes {
-            if state.exec_uri(regex, variables) {
-                *best = *location;
-                let settled = self.search(*location, best, state, variables);
-                return Some(settled.unwrap_or(Place::Location(*best)));
-            }
-        }
-        None
+        let uri = std::mem::take(&mut state.uri);
+        let found = level.regexes.find(&uri, state, variables).copied();
+        state.uri = uri;
+        *best = found?;
+        let settled = self.search(*best, best, state, variables);
+        Some(settled.unwrap_or(Place::Location(*best)))
     }
 }
 
@@ -361,8 +356,8 @@ impl Level {
             Some(Static { inclusive: Some(location), .. }) => return Hit::Prefix(*location),
             _ => {}
         }
-        if let Ok(at) = self.slashless.binary_search_by(|(name, _)| (**name).cmp(uri)) {
-            return Hit::MissingSlash(self.slashless[at].1);
+        if let Some(location) = self.slashless.get(uri) {
+            return Hit::MissingSlash(*location);
         }
         // Whatever is a prefix of the URI is a prefix of the last name that sorts in front of it.
         while let Some(candidate) = at {

@@ -1,11 +1,11 @@
 //! `map $source $variable { ... }`.
 
-use std::collections::HashMap;
-
 use super::names::Wildcards;
-use super::regex::Regex;
+use super::regexes::Regexes;
+use super::state::State;
 use super::template::Template;
-use super::variable::Registry;
+use super::variable::{Registry, Variables};
+use crate::lookup::Lookup;
 
 /// A compiled map. Made by [`Map::new`], then [`Map::entry`] for each line of the block.
 #[derive(Debug)]
@@ -14,11 +14,11 @@ pub struct Map {
     hostnames: bool,
     pub(super) is_volatile: bool,
     /// Keys in lower case.
-    exact: HashMap<Box<[u8]>, usize>,
+    exact: Lookup<Box<[u8]>, usize>,
     /// Length of the longest of them: longer values need not be looked up.
     longest: usize,
     wildcards: Wildcards,
-    regexes: Vec<(Regex, usize)>,
+    regexes: Regexes<usize>,
     values: Vec<Template>,
     default: Option<usize>,
 }
@@ -38,10 +38,10 @@ impl Map {
             source: Template::compile(source, registry)?,
             hostnames: false,
             is_volatile: false,
-            exact: HashMap::new(),
+            exact: Lookup::default(),
             longest: 0,
             wildcards: Wildcards::default(),
-            regexes: Vec::new(),
+            regexes: Regexes::default(),
             values: Vec::new(),
             default: None,
         })
@@ -74,7 +74,7 @@ impl Map {
                 Some(pattern) => (pattern, true),
                 None => (pattern, false),
             };
-            self.regexes.push((registry.regex(pattern, caseless)?, number));
+            self.regexes.push(registry.regex(pattern, caseless)?, number);
             return Ok(());
         }
         let conflict = || format!("conflicting parameter \"{}\"", key.escape_ascii());
@@ -112,11 +112,23 @@ impl Map {
         }
     }
 
-    pub(super) fn regexes(&self) -> impl Iterator<Item = (&Regex, &Template)> {
-        self.regexes.iter().map(|(regex, number)| (regex, &self.values[*number]))
+    /// To be called behind the last line.
+    pub(super) fn join(&mut self, registry: &mut Registry) {
+        self.regexes.join(registry);
     }
 
-    pub(super) fn default(&self) -> Option<&Template> {
+    /// What `value` leads to where expressions say it.
+    pub(super) fn find_regex(
+        &self,
+        value: &[u8],
+        state: &mut State,
+        variables: &Variables,
+    ) -> Option<&Template> {
+        let number = self.regexes.find(value, state, variables).copied().or(self.default)?;
+        Some(&self.values[number])
+    }
+
+    fn default(&self) -> Option<&Template> {
         self.default.map(|number| &self.values[number])
     }
 }

@@ -66,6 +66,7 @@ pub mod proxy_pass;
 mod reading;
 pub mod real_ip;
 pub mod regex;
+mod regexes;
 mod rewriting;
 pub mod root;
 pub mod script;
@@ -76,19 +77,19 @@ pub mod upstream_fields;
 pub mod uri;
 pub mod variable;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{self, App, PlainHttp, Upstream};
+use crate::lookup::Lookup;
 
 /// Every site, indexed; made once per configuration.
 #[derive(Debug)]
 pub struct Routes {
     /// Names in lower case.
-    exact: HashMap<Box<[u8]>, usize>,
+    exact: Lookup<Box<[u8]>, usize>,
     /// `example.com` for `*.example.com`.
-    wildcard: HashMap<Box<[u8]>, usize>,
+    wildcard: Lookup<Box<[u8]>, usize>,
     /// At least one; the first is the default.
     sites: Vec<Site>,
 }
@@ -125,7 +126,7 @@ pub enum Found<'a> {
 
 impl Routes {
     pub fn new(sites: &[config::Site]) -> Self {
-        let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
+        let (mut exact, mut wildcard) = (Lookup::default(), Lookup::default());
         for (index, site) in sites.iter().enumerate() {
             for name in &site.names {
                 match name.strip_prefix("*.") {

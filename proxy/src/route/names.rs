@@ -1,17 +1,16 @@
 //! Which server answers for a name, of Host or of the handshake.
 
-use std::collections::HashMap;
-
-use super::regex::Regex;
+use super::regexes::Regexes;
 use super::state::State;
 use super::variable::{Registry, Variables};
+use crate::lookup::Lookup;
 
 /// The names of the servers that listen on one address.
 #[derive(Debug, Default)]
 pub struct Names {
-    exact: HashMap<Box<[u8]>, usize>,
+    exact: Lookup<Box<[u8]>, usize>,
     wildcards: Wildcards,
-    regexes: Vec<(Regex, usize)>,
+    regexes: Regexes<usize>,
     default: usize,
 }
 
@@ -42,7 +41,7 @@ impl Names {
             }
             // Names come in lower case; an upper-case letter of the pattern would never match.
             let caseless = pattern.iter().any(u8::is_ascii_uppercase);
-            self.regexes.push((registry.regex(pattern, caseless)?, server));
+            self.regexes.push(registry.regex(pattern, caseless)?, server);
             return Ok(Added::Yes);
         }
         let invalid = || {
@@ -64,10 +63,8 @@ impl Names {
             return self.exact.get(&b""[..]).copied().unwrap_or(self.default);
         }
         let exact = self.exact.get(name).copied();
-        let found = exact.or_else(|| self.wildcards.find(name)).or_else(|| {
-            let matches = |(regex, _): &&(Regex, usize)| state.exec(regex, name, variables);
-            self.regexes.iter().find(matches).map(|(_, server)| *server)
-        });
+        let found = exact.or_else(|| self.wildcards.find(name));
+        let found = found.or_else(|| self.regexes.find(name, state, variables).copied());
         found.unwrap_or(self.default)
     }
 }
@@ -77,9 +74,9 @@ impl Names {
 #[derive(Debug, Default)]
 pub(super) struct Wildcards {
     /// `example.com` for `*.example.com`.
-    heads: HashMap<Box<[u8]>, usize>,
+    heads: Lookup<Box<[u8]>, usize>,
     /// `www.example` for `www.example.*`.
-    tails: HashMap<Box<[u8]>, usize>,
+    tails: Lookup<Box<[u8]>, usize>,
 }
 
 impl Wildcards {
@@ -87,7 +84,7 @@ impl Wildcards {
     /// for one that is there already.
     pub(super) fn insert(
         &mut self,
-        exact: &mut HashMap<Box<[u8]>, usize>,
+        exact: &mut Lookup<Box<[u8]>, usize>,
         name: &[u8],
         number: usize,
     ) -> Option<bool> {
@@ -97,7 +94,7 @@ impl Wildcards {
         if stars > 1 || double_dot || name.contains(&0) {
             return None;
         }
-        let put = |map: &mut HashMap<Box<[u8]>, usize>, key: &[u8]| {
+        let put = |map: &mut Lookup<Box<[u8]>, usize>, key: &[u8]| {
             let is_new = !map.contains_key(key);
             map.entry(key.into()).or_insert(number);
             is_new

@@ -406,7 +406,7 @@ fn no_linear_form(what: &str) -> String {
 }
 
 /// PCRE's `$` and `\Z`: the end, or before a newline at the end.
-const END: &str = "(?:\\n?\\z)";
+pub(super) const END: &str = "(?:\\n?\\z)";
 
 /// What follows `(?` in groups that we do not take; the longer first.
 const REFUSED_GROUPS: &[(&str, &str)] = &[

@@ -1,5 +1,7 @@
 //! `proxy_pass`: which upstream, and which target is asked of it.
 
+use std::ops::Range;
+
 use super::escape;
 use super::evaluate::Context;
 use super::location::Match;
@@ -17,9 +19,43 @@ pub struct ProxyPass {
 #[derive(Debug, Clone)]
 enum Form {
     /// The same for every request.
-    Fixed(Box<[u8]>),
+    Fixed(FixedUrl),
     /// The URL is made anew for each.
     Variables(Template),
+}
+
+/// A URL that has been taken apart.
+#[derive(Debug, Clone)]
+struct FixedUrl {
+    text: Box<[u8]>,
+    https: bool,
+    is_unix: bool,
+    /// Bytes of `text`.
+    host: Range<usize>,
+    port: Option<u16>,
+    /// Where in `text` the path begins.
+    uri: usize,
+}
+
+impl FixedUrl {
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let Url { https, host, is_unix, port, uri } = Url::parse(text)?;
+        let uri = text.len() - uri.len();
+        let before = if https { b"https://".len() } else { b"http://".len() };
+        let start = if is_unix { before + b"unix:".len() } else { before };
+        let host = start..start + host.len();
+        Ok(Self { text: text.into(), https, is_unix, host, port, uri })
+    }
+
+    fn url(&self) -> Url<'_> {
+        Url {
+            https: self.https,
+            host: &self.text[self.host.clone()],
+            is_unix: self.is_unix,
+            port: self.port,
+            uri: &self.text[self.uri..],
+        }
+    }
 }
 
 /// A URL of an upstream in its parts.
@@ -50,21 +86,21 @@ impl ProxyPass {
             let form = Form::Variables(Template::compile(argument, registry)?);
             return Ok(Self { form, location_len });
         }
-        let url = Url::parse(argument)?;
+        let url = FixedUrl::parse(argument)?;
         let is_pattern = !matches!(location, Match::Exact(_) | Match::Prefix { .. });
-        if is_pattern && !url.uri.is_empty() {
+        if is_pattern && !url.url().uri.is_empty() {
             return Err("\"proxy_pass\" cannot have URI part in location given by regular \
                         expression, or inside named location, or inside \"if\" statement, or \
                         inside \"limit_except\" block"
                 .into());
         }
-        Ok(Self { form: Form::Fixed(argument.into()), location_len })
+        Ok(Self { form: Form::Fixed(url), location_len })
     }
 
     /// The URL, if it is the same for every request.
     pub fn fixed(&self) -> Option<Url<'_>> {
         match &self.form {
-            Form::Fixed(url) => Url::parse(url).ok(),
+            Form::Fixed(url) => Some(url.url()),
             Form::Variables(_) => None,
         }
     }
@@ -73,17 +109,24 @@ impl ProxyPass {
     /// looks for.
     pub(super) fn fixed_text(&self) -> Option<&[u8]> {
         match &self.form {
-            Form::Fixed(url) => Some(url),
+            Form::Fixed(url) => Some(&url.text),
             Form::Variables(_) => None,
         }
     }
 
-    /// Appends the URL for this request; [`Url::parse`] takes it apart, and an error of it is a
-    /// 500.
-    pub fn append_url(&self, context: &mut Context<'_>, out: &mut Vec<u8>) {
+    /// The URL for this request, whose text goes to `room` where it is made of variables. Errors: it
+    /// is none, for 500.
+    pub fn url<'u>(
+        &'u self,
+        context: &mut Context<'_>,
+        room: &'u mut Vec<u8>,
+    ) -> Result<Url<'u>, String> {
         match &self.form {
-            Form::Fixed(url) => out.extend_from_slice(url),
-            Form::Variables(template) => context.append(template, out),
+            Form::Fixed(url) => Ok(url.url()),
+            Form::Variables(template) => {
+                context.append(template, room);
+                Url::parse(room)
+            }
         }
     }
 

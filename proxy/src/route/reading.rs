@@ -4,19 +4,20 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use httparse::Header;
 
 use super::builtin::Builtin;
 use super::clock::{append_seconds, decimal};
 use super::facts::{Answer, ClientCertificate, Facts, Tls, Try};
-use super::fields::{Separator, append_joined};
+use super::fields::{Separator, VariableName, append_joined};
+use crate::h1::kept::FieldList;
+use crate::h1::name::Name;
 
 /// The value of a field of the answer. Nobody is told that a connection goes on in HTTP/1.1.
-pub(super) fn sent(answer: &Answer<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
-    if append_joined(answer.fields, name, Separator::Comma, out) {
+pub(super) fn sent(answer: &Answer<'_>, name: &VariableName, out: &mut Vec<u8>) -> bool {
+    if name.append_joined(answer.fields, out) {
         return true;
     }
-    let is_connection = name == b"connection";
+    let is_connection = name.text() == b"connection";
     if is_connection {
         out.extend_from_slice(if answer.keeps_alive { b"keep-alive" } else { b"close" });
     }
@@ -36,9 +37,8 @@ pub(super) fn argument(args: &[u8], name: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 /// The value of a cookie that the client sent.
-pub(super) fn cookie(fields: &[Header<'_>], name: &[u8], out: &mut Vec<u8>) -> bool {
-    let all = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("cookie"));
-    for value in all.map(|field| field.value) {
+pub(super) fn cookie(fields: FieldList<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
+    for value in fields.all(Name::Cookie) {
         if let Some(found) = attribute(value, name) {
             out.extend_from_slice(found);
             return true;
@@ -48,9 +48,8 @@ pub(super) fn cookie(fields: &[Header<'_>], name: &[u8], out: &mut Vec<u8>) -> b
 }
 
 /// The value of a cookie that the upstream sets, the last of that name.
-pub(super) fn set_cookie(fields: &[Header<'_>], name: &[u8], out: &mut Vec<u8>) -> bool {
-    let all = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("set-cookie"));
-    for value in all.map(|field| field.value).rev() {
+pub(super) fn set_cookie(fields: FieldList<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
+    for value in fields.all(Name::SetCookie).rev() {
         let pair = value.split(|b| *b == b';').next().unwrap_or_default();
         let Some(equals) = memchr::memchr(b'=', pair) else { continue };
         if pair[..equals].trim_ascii().eq_ignore_ascii_case(name) {
@@ -98,24 +97,24 @@ pub(super) fn rare(
         Builtin::BodyBytesSent => decimal(answer.body_bytes_sent, 1, out),
         Builtin::RequestLength => decimal(facts.request_length, 1, out),
         Builtin::RequestTime => {
-            append_seconds(facts.now.unix_ms.saturating_sub(facts.now.request_ms), out);
+            append_seconds(facts.now().unix_ms.saturating_sub(facts.clock.request_ms), out);
         }
-        Builtin::Msec => append_seconds(facts.now.unix_ms, out),
+        Builtin::Msec => append_seconds(facts.now().unix_ms, out),
         Builtin::Connection => decimal(connection.number, 1, out),
         Builtin::ConnectionRequests => decimal(connection.requests, 1, out),
         Builtin::ConnectionTime => {
-            append_seconds(facts.now.unix_ms.saturating_sub(connection.since_ms), out);
+            append_seconds(facts.now().unix_ms.saturating_sub(connection.since_ms), out);
         }
         Builtin::Pid => decimal(u64::from(facts.process.pid), 1, out),
         Builtin::RequestId => facts.request_id.iter().for_each(|byte| hex(*byte, out)),
-        Builtin::ContentLength => return field(facts, b"content_length", out),
-        Builtin::ContentType => return field(facts, b"content_type", out),
-        Builtin::HttpHost => return field(facts, b"host", out),
+        Builtin::ContentLength => return field(facts, Name::ContentLength, out),
+        Builtin::ContentType => return field(facts, Name::ContentType, out),
+        Builtin::HttpHost => return field(facts, Name::Host, out),
         Builtin::HttpCookie => {
-            return append_joined(facts.fields, b"cookie", Separator::Semicolon, out);
+            return append_joined(facts.fields.all(Name::Cookie), Separator::Semicolon, out);
         }
         Builtin::ProxyAddXForwardedFor => {
-            if append_joined(facts.fields, b"x_forwarded_for", Separator::Comma, out) {
+            if field(facts, Name::XForwardedFor, out) {
                 out.extend_from_slice(b", ");
             }
             out.extend_from_slice(connection.remote_text);
@@ -251,14 +250,13 @@ fn of_client_certificate(
     true
 }
 
-fn field(facts: &Facts<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
-    append_joined(facts.fields, name, Separator::Comma, out)
+fn field(facts: &Facts<'_>, name: Name, out: &mut Vec<u8>) -> bool {
+    append_joined(facts.fields.all(name), Separator::Comma, out)
 }
 
 /// The user of `Authorization: Basic`, verified or not.
-fn remote_user(fields: &[Header<'_>], out: &mut Vec<u8>) -> bool {
-    let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case("authorization"));
-    let Some(value) = field.map(|field| field.value) else { return false };
+fn remote_user(fields: FieldList<'_>, out: &mut Vec<u8>) -> bool {
+    let Some(value) = fields.first(Name::Authorization) else { return false };
     let Some((scheme, token)) = value.split_at_checked(6) else { return false };
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return false;

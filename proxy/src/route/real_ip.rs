@@ -3,8 +3,10 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use httparse::Header;
 use ipnet::IpNet;
+
+use crate::h1::kept::{Field, FieldList};
+use crate::h1::name::Name;
 
 /// Whom a server believes, and what.
 #[derive(Debug, Clone, Default)]
@@ -48,16 +50,15 @@ impl RealIp {
         &self,
         peer: Option<IpAddr>,
         introduced: Option<SocketAddr>,
-        fields: &[Header<'_>],
+        fields: FieldList<'_>,
     ) -> Option<(IpAddr, u16)> {
-        let named = |name: &str| -> Vec<&[u8]> {
-            let named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
-            named.map(|field| field.value).collect()
-        };
-        let mut values = match &self.source {
-            Source::XForwardedFor => named("x-forwarded-for"),
-            Source::XRealIp => named("x-real-ip"),
-            Source::Field(name) => named(name),
+        let mut values: Vec<&[u8]> = match &self.source {
+            Source::XForwardedFor => fields.all(Name::XForwardedFor).collect(),
+            Source::XRealIp => fields.all(Name::XRealIp).collect(),
+            Source::Field(name) => {
+                let is_it = |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
+                fields.iter().filter(is_it).map(|field| field.value).collect()
+            }
             Source::ProxyProtocol => {
                 return introduced
                     .filter(|_| self.trusts(peer))
@@ -137,15 +138,17 @@ fn parse(text: &str) -> Option<Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::h1::kept::KeptHead;
 
     fn find(real_ip: &RealIp, peer: &str, values: &[&str]) -> Option<String> {
         let name = match real_ip.source {
             Source::XRealIp => "X-Real-IP",
             _ => "X-Forwarded-For",
         };
-        let fields: Vec<Header<'_>> =
-            values.iter().map(|value| Header { name, value: value.as_bytes() }).collect();
-        let found = real_ip.find(peer.parse().ok(), None, &fields);
+        let lines: String = values.iter().map(|value| format!("{name}: {value}\r\n")).collect();
+        let head = format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes();
+        let (head, _) = KeptHead::lenient_request(&head, |_| true);
+        let found = real_ip.find(peer.parse().ok(), None, head.fields());
         found.map(|(ip, port)| SocketAddr::from((ip, port)).to_string())
     }
 
@@ -191,9 +194,10 @@ mod tests {
         let source = Source::parse("proxy_protocol");
         let real_ip = RealIp { from, from_unix: false, source, recursive: false };
         let client: SocketAddr = "192.0.2.1:7".parse().unwrap();
-        let found = |peer: &str| real_ip.find(peer.parse().ok(), Some(client), &[]);
+        let found =
+            |peer: &str| real_ip.find(peer.parse().ok(), Some(client), FieldList::default());
         assert_eq!(found("127.0.0.1"), Some((client.ip(), 7)));
         assert_eq!(found("127.0.0.2"), None);
-        assert_eq!(real_ip.find("127.0.0.1".parse().ok(), None, &[]), None);
+        assert_eq!(real_ip.find("127.0.0.1".parse().ok(), None, FieldList::default()), None);
     }
 }

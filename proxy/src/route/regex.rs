@@ -1,5 +1,6 @@
 //! Regular expressions that run in linear time, with the captures of nginx.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use regex_automata::meta::{Cache, Config, Regex as Meta};
@@ -7,6 +8,7 @@ use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
+use regex_syntax::hir::{Dot, Hir, HirKind, Look, Repetition};
 
 use super::pattern;
 use super::variable::Variable;
@@ -15,17 +17,93 @@ use super::variable::Variable;
 /// become variables.
 pub struct Regex {
     matcher: Meta,
-    /// Where its cache is among those of a [`super::state::State`].
-    pub(super) number: usize,
+    beginning: Option<Beginning>,
+    /// Where its cache is among those of its configuration.
+    number: usize,
     /// Groups with a name, and the variables they set.
     pub(super) named: Box<[(usize, Variable)]>,
     source: Box<[u8]>,
+    caseless: bool,
 }
 
 impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Regex(\"{}\")", self.source.escape_ascii())
     }
+}
+
+/// `^` and some text, as most expressions in configurations begin: what begins otherwise does not
+/// match, and often there is nothing more to find out.
+#[derive(Debug)]
+pub struct Beginning {
+    text: Box<[u8]>,
+    then: Then,
+}
+
+/// What stands behind the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Nothing: it matches.
+    Nothing,
+    /// `(.*)` or `(.+)`, perhaps with `$`: the one group is the rest of the line.
+    Rest { min: usize },
+    /// What the matcher has to look at.
+    More,
+}
+
+impl Beginning {
+    fn of(pattern: &Hir, groups: usize) -> Option<Self> {
+        let HirKind::Concat(parts) = pattern.kind() else { return None };
+        let (first, rest) = parts.split_first()?;
+        if !matches!(first.kind(), HirKind::Look(Look::Start)) {
+            return None;
+        }
+        let (text, rest) = match rest.first()?.kind() {
+            HirKind::Literal(text) => (&*text.0, &rest[1..]),
+            _ => (&b""[..], rest),
+        };
+        let then = match rest {
+            [] if groups == 1 => Then::Nothing,
+            [group, end @ ..] if groups == 2 && (end.is_empty() || is_end(end)) => {
+                rest_of_line(group).map_or(Then::More, |min| Then::Rest { min })
+            }
+            _ => Then::More,
+        };
+        Some(Self { text: text.into(), then })
+    }
+
+    /// `None`: the matcher has to say.
+    fn decide(&self, text: &[u8], captures: &mut Captures) -> Option<bool> {
+        let Some(rest) = text.strip_prefix(&*self.text) else { return Some(false) };
+        match self.then {
+            Then::Nothing => captures.clear(),
+            Then::Rest { min } if rest.len() >= min && memchr::memchr(b'\n', rest).is_none() => {
+                captures.text.clear();
+                captures.text.extend_from_slice(text);
+                captures.spans[..2]
+                    .copy_from_slice(&[(0, text.len()), (self.text.len(), text.len())]);
+                captures.count = 2;
+            }
+            Then::Rest { .. } | Then::More => return None,
+        }
+        Some(true)
+    }
+}
+
+/// The least bytes of a group that is `.*` or `.+`.
+fn rest_of_line(part: &Hir) -> Option<usize> {
+    let HirKind::Capture(group) = part.kind() else { return None };
+    let HirKind::Repetition(repetition) = group.sub.kind() else { return None };
+    let Repetition { min, max: None, greedy: true, sub } = repetition else { return None };
+    let is_dot = *sub.as_ref() == Hir::dot(Dot::AnyByteExceptLF);
+    is_dot.then_some(*min as usize)
+}
+
+/// True for `$` as it is translated, at the end of a pattern.
+fn is_end(parts: &[Hir]) -> bool {
+    let config = syntax::Config::new().unicode(false).utf8(false);
+    let end = syntax::parse_with(pattern::END, &config);
+    end.is_ok_and(|end| matches!(end.kind(), HirKind::Concat(end) if end == parts))
 }
 
 /// The text of the last match and where its groups are in it.
@@ -53,8 +131,9 @@ impl Captures {
 
 impl Regex {
     pub(super) fn new(source: &[u8], caseless: bool, number: usize) -> Result<Self, String> {
-        let matcher = compile(source, caseless)?;
-        Ok(Self { matcher, number, named: Box::default(), source: source.into() })
+        let (matcher, beginning) = compile(source, caseless)?;
+        let (named, source) = (Box::default(), source.into());
+        Ok(Self { matcher, beginning, number, named, source, caseless })
     }
 
     /// The pattern as it was written.
@@ -67,13 +146,29 @@ impl Regex {
         names.enumerate().filter_map(|(group, name)| name.map(|name| (group, name)))
     }
 
-    pub(super) fn cache(&self) -> Cache {
-        self.matcher.create_cache()
+    /// True when no beginning says what can't match.
+    pub(super) fn is_searched(&self) -> bool {
+        self.beginning.is_none()
+    }
+
+    /// True when a text that begins so can't match: often that is seen at once.
+    pub(super) fn rules_out(&self, text: &[u8]) -> bool {
+        self.beginning.as_ref().is_some_and(|beginning| !text.starts_with(&beginning.text))
     }
 
     /// Whether it matches. Captures are those of the last match; a match without groups leaves
     /// none.
-    pub(super) fn exec(&self, text: &[u8], cache: &mut Cache, captures: &mut Captures) -> bool {
+    pub(super) fn exec(&self, text: &[u8], captures: &mut Captures, generation: u64) -> bool {
+        let decided = self.beginning.as_ref().and_then(|known| known.decide(text, captures));
+        decided.unwrap_or_else(|| {
+            CACHES.with_borrow_mut(|caches| {
+                let cache = caches.of(&self.matcher, self.number, generation);
+                self.search(text, cache, captures)
+            })
+        })
+    }
+
+    fn search(&self, text: &[u8], cache: &mut Cache, captures: &mut Captures) -> bool {
         let input = Input::new(text).anchored(Anchored::No);
         if self.matcher.captures_len() <= 1 {
             let matched = self.matcher.search_half_with(cache, &input.earliest(true)).is_some();
@@ -99,32 +194,87 @@ impl Regex {
     }
 }
 
-/// The matcher of a PCRE pattern, or why there is none.
-pub fn compile(source: &[u8], caseless: bool) -> Result<Meta, String> {
-    let place = || format!("in \"{}\"", source.escape_ascii());
-    if source.len() > PATTERN_BYTES_MAX {
-        return Err(format!("regex is longer than {PATTERN_BYTES_MAX} bytes {}", place()));
+/// What matchers write while they search. It is needed between two waits only, so that the requests
+/// of a thread can share it: one for each would not stay in the processor's caches.
+#[derive(Debug, Default)]
+struct Caches {
+    /// The configuration they belong to.
+    generation: u64,
+    by_number: Vec<Option<Box<Cache>>>,
+}
+
+thread_local! {
+    static CACHES: RefCell<Caches> = RefCell::default();
+}
+
+impl Caches {
+    fn of(&mut self, matcher: &Meta, number: usize, generation: u64) -> &mut Cache {
+        if self.generation != generation {
+            self.generation = generation;
+            self.by_number.clear();
+        }
+        if self.by_number.len() <= number {
+            self.by_number.resize_with(number + 1, || None);
+        }
+        let cache = &mut self.by_number[number];
+        cache.get_or_insert_with(|| Box::new(matcher.create_cache()))
     }
-    let pattern = pattern::translate(source).map_err(|cause| format!("{cause} {}", place()))?;
-    let config = Config::new()
+}
+
+/// Whether it matches, for a matcher without captures.
+pub(super) fn is_match(matcher: &Meta, number: usize, text: &[u8], generation: u64) -> bool {
+    let input = Input::new(text).anchored(Anchored::No).earliest(true);
+    CACHES.with_borrow_mut(|caches| {
+        matcher.search_half_with(caches.of(matcher, number, generation), &input).is_some()
+    })
+}
+
+/// One matcher of all these, without their groups. `None` where it would be too large.
+pub(super) fn any_of(regexes: &[&Regex]) -> Option<Meta> {
+    let parsed = regexes.iter().map(|regex| parse(&regex.source, regex.caseless).ok());
+    let parsed = parsed.collect::<Option<Vec<_>>>()?;
+    // Without even the whole match, some of the library's strategies find none.
+    let config = config().which_captures(WhichCaptures::Implicit);
+    Meta::builder().configure(config).build_many_from_hir(&parsed).ok()
+}
+
+/// The matcher of a PCRE pattern and what it begins with, or why there is none.
+pub fn compile(source: &[u8], caseless: bool) -> Result<(Meta, Option<Beginning>), String> {
+    let place = || format!("in \"{}\"", source.escape_ascii());
+    let parsed = parse(source, caseless).map_err(|cause| format!("{cause} {}", place()))?;
+    let matcher = Meta::builder().configure(config()).build_from_hir(&parsed);
+    let matcher = matcher.map_err(|error| match error.size_limit() {
+        Some(_) => format!("regex is too large {}", place()),
+        None => format!("{error} {}", place()),
+    })?;
+    let beginning = Beginning::of(&parsed, matcher.captures_len());
+    Ok((matcher, beginning))
+}
+
+fn config() -> Config {
+    Config::new()
         .nfa_size_limit(Some(SIZE_MAX))
         .onepass_size_limit(Some(SIZE_MAX))
         .hybrid_cache_capacity(SIZE_MAX)
         .which_captures(WhichCaptures::All)
-        .utf8_empty(false);
+        .utf8_empty(false)
+}
+
+fn parse(source: &[u8], caseless: bool) -> Result<Hir, String> {
+    if source.len() > PATTERN_BYTES_MAX {
+        return Err(format!("regex is longer than {PATTERN_BYTES_MAX} bytes"));
+    }
+    let pattern = pattern::translate(source)?;
     let syntax = syntax::Config::new()
         .unicode(false)
         .utf8(false)
         .case_insensitive(caseless)
         .nest_limit(NESTING_MAX);
-    Meta::builder().configure(config).syntax(syntax).build(&pattern).map_err(|error| {
-        if error.size_limit().is_some() {
-            return format!("regex is too large {}", place());
-        }
+    syntax::parse_with(&pattern, &syntax).map_err(|error| {
         // The last line of the library's report is the reason, the others draw the place.
-        let report = error.syntax_error().map_or(error.to_string(), ToString::to_string);
-        let reason = report.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("{reason} {}", place())
+        let report = error.to_string();
+        let reason = report.lines().last().unwrap_or_default();
+        reason.trim_start_matches("error: ").to_owned()
     })
 }
 
@@ -134,3 +284,59 @@ const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// Bytes a compiled expression and each of its caches may take.
 const SIZE_MAX: usize = 1 << 20;
 const NESTING_MAX: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is seen at once is what the matcher finds, captures included.
+    #[test]
+    fn a_beginning_decides_as_the_matcher_does() {
+        let (mut decided, mut captures) = (0, [Captures::default(), Captures::default()]);
+        for (pattern, caseless) in [
+            ("^/a/", false),
+            ("^/a/", true),
+            ("^", false),
+            ("^/a/(.*)", false),
+            ("^/a/(.*)$", false),
+            ("^/a/(?<rest>.+)$", false),
+            ("^(.*)$", false),
+            ("^(.+)$", true),
+            ("^/a/(.*?)", false),
+            ("^/a/([^/]*)$", false),
+            ("^/a/(.*)/$", false),
+            ("^/a/(.*)x(.*)$", false),
+            ("^/a/.*$", false),
+            ("^/a$", false),
+            ("^/a|/b", false),
+            ("(?m)^/a/", false),
+            ("^/a/(.*)\\.(js|css)$", false),
+            ("/a/(.*)$", false),
+        ] {
+            let regex = Regex::new(pattern.as_bytes(), caseless, 0).unwrap();
+            for text in [
+                "", "/", "/a", "/a/", "/A/", "/a/b", "/a/b/", "/a/x\n", "\n/a/b", "/a/b\nc", "/b",
+                "/a/b.js", "x/a/b", "\n",
+            ] {
+                let [quick, slow] = &mut captures;
+                slow.clear();
+                let beginning = regex.beginning.as_ref();
+                let Some(matched) =
+                    beginning.and_then(|known| known.decide(text.as_bytes(), quick))
+                else {
+                    continue;
+                };
+                decided += 1;
+                let cache = &mut regex.matcher.create_cache();
+                assert_eq!(
+                    regex.search(text.as_bytes(), cache, slow),
+                    matched,
+                    "{pattern} {text:?}"
+                );
+                assert!(!matched || quick.get(1) == slow.get(1), "{pattern} {text:?}");
+                assert!(!(matched && regex.rules_out(text.as_bytes())), "{pattern} {text:?}");
+            }
+        }
+        assert!(decided > 100, "{decided} seen at once");
+    }
+}

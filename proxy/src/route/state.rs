@@ -1,7 +1,5 @@
 //! What the engine writes while it serves a request; kept by a worker and used again.
 
-use regex_automata::meta::Cache;
-
 use super::regex::{Captures, Regex};
 use super::variable::Variables;
 
@@ -9,7 +7,7 @@ use super::variable::Variables;
 /// memory back.
 #[derive(Debug, Default)]
 pub struct State {
-    /// The tables that `slots` and `caches` belong to.
+    /// The tables that `slots` belong to.
     generation: u64,
     /// Decoded and normal, or what a rewrite made of it.
     pub uri: Vec<u8>,
@@ -44,7 +42,6 @@ pub struct State {
     pub(super) overflow: bool,
     pub(super) captures: Captures,
     pub(super) slots: Vec<Slot>,
-    caches: Vec<Option<Box<Cache>>>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -72,8 +69,6 @@ impl State {
             self.generation = variables.generation;
             self.slots.clear();
             self.slots.resize_with(variables.slots, Slot::default);
-            self.caches.clear();
-            self.caches.resize_with(variables.regexes, || None);
         }
         self.slots.iter_mut().for_each(|slot| slot.kept = Kept::Unset);
         self.uri.clear();
@@ -98,7 +93,6 @@ impl State {
 
     /// Gives back what can be made again.
     pub fn shrink(&mut self) {
-        self.caches.iter_mut().for_each(|cache| *cache = None);
         self.spare = Vec::new();
     }
 
@@ -109,9 +103,7 @@ impl State {
 
     /// Whether `text` matches; sets `$1` to `$9` and named captures if it does.
     pub(super) fn exec(&mut self, regex: &Regex, text: &[u8], variables: &Variables) -> bool {
-        let Some(cache) = self.caches.get_mut(regex.number) else { return false };
-        let cache = cache.get_or_insert_with(|| Box::new(regex.cache()));
-        if !regex.exec(text, cache, &mut self.captures) {
+        if !regex.exec(text, &mut self.captures, variables.generation) {
             return false;
         }
         for (group, variable) in &regex.named {

@@ -4,6 +4,7 @@ use super::cookies::Cookies;
 use super::error_page::ErrorPages;
 use super::evaluate::Context;
 use super::facts::Facts;
+use super::http::RequestFields;
 use super::location::{Builder, Match, SERVER};
 use super::log_format::LogFormat;
 use super::map::Map;
@@ -16,6 +17,7 @@ use super::template::Template;
 use super::try_files::TryFiles;
 use super::upstream_fields::Redirects;
 use super::variable::Registry;
+use crate::h1::kept::KeptHead;
 
 fn words(line: &str) -> Vec<&[u8]> {
     line.split(' ').map(str::as_bytes).collect()
@@ -216,4 +218,17 @@ fn urls_of_upstreams_are_taken_apart() {
         let found = (parsed.host, parsed.port(), parsed.uri, &*name);
         assert_eq!(found, (host.as_bytes(), port, uri.as_bytes(), proxy_host.as_bytes()), "{url}");
     }
+}
+
+#[test]
+fn only_plain_names_count_unless_others_are_wanted() {
+    let taken = |underscores, ignores_invalid| {
+        let wanted = RequestFields { underscores, ignores_invalid, max: 9 };
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-A1: 1\r\nx_a: 2\r\nx.a: 3\r\n\r\n";
+        let (head, _) = KeptHead::lenient_request(head, |field| wanted.takes(field));
+        head.fields().iter().map(|field| field.value[0]).collect::<Vec<u8>>()
+    };
+    assert_eq!(taken(false, true), b"a1");
+    assert_eq!(taken(true, true), b"a12");
+    assert_eq!(taken(false, false), b"a123");
 }

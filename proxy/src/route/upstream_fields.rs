@@ -1,7 +1,7 @@
 //! `proxy_redirect`: Location and Refresh of an upstream, rewritten to the client's side.
 
-use super::escape;
 use super::evaluate::Context;
+use super::fields::append_value;
 use super::proxy_pass::ProxyPass;
 use super::regex::Regex;
 use super::template::Template;
@@ -150,12 +150,4 @@ impl Rule {
         out.extend_from_slice(rest);
         true
     }
-}
-
-/// Appends a value that must not end its field.
-pub(super) fn append_value(template: &Template, context: &mut Context<'_>, out: &mut Vec<u8>) {
-    let mut value = context.state.lend();
-    context.append(template, &mut value);
-    escape::append_mostly_plain(&value, escape::CONTROL, out);
-    context.state.take_back(value);
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::builtin::{self, Builtin};
+use super::fields::VariableName;
 use super::map::Map;
 use super::regex::Regex;
 use super::root::Root;
@@ -24,7 +25,7 @@ pub(super) enum Source {
     /// `$args` and `$limit_rate`, which `set` may change, among them.
     Builtin(Builtin),
     /// The rest of the name, in lower case.
-    Prefixed(Prefix, Box<[u8]>),
+    Prefixed(Prefix, VariableName),
 }
 
 /// Families of variables.
@@ -75,6 +76,8 @@ pub struct Reads {
     pub server_addr: bool,
     pub request_id: bool,
     pub request_body: bool,
+    /// When the request began.
+    pub request_time: bool,
     /// Where the upstream was, and how it fared.
     pub tries: bool,
     /// Fields of the answer, as the upstream or we sent them.
@@ -92,7 +95,6 @@ pub struct Variables {
     pub(super) maps: Box<[Map]>,
     pub(super) roots: Box<[Root]>,
     pub(super) slots: usize,
-    pub(super) regexes: usize,
 }
 
 impl Registry {
@@ -136,8 +138,9 @@ impl Registry {
     }
 
     /// Gives `name` to a map.
-    pub fn define_map(&mut self, name: &[u8], map: Map) -> Result<Variable, String> {
+    pub fn define_map(&mut self, name: &[u8], mut map: Map) -> Result<Variable, String> {
         let variable = self.reference(name)?;
+        map.join(self);
         let entry = &mut self.names[variable.0 as usize];
         if builtin::find(&entry.name).is_some() {
             return Err(duplicate(&entry.name));
@@ -158,6 +161,12 @@ impl Registry {
         regex.named = named.collect::<Result<_, String>>()?;
         self.regexes += 1;
         Ok(regex)
+    }
+
+    /// A number for a matcher that is made of others.
+    pub(super) fn number_of_regex(&mut self) -> usize {
+        self.regexes += 1;
+        self.regexes - 1
     }
 
     /// The number of a root, for locations.
@@ -200,7 +209,6 @@ impl Registry {
             maps: self.maps.into(),
             roots: self.roots.into(),
             slots: self.slots,
-            regexes: self.regexes,
         })
     }
 }
@@ -229,6 +237,7 @@ impl Reads {
                     Builtin::ServerAddr => reads.server_addr = true,
                     Builtin::RequestId => reads.request_id = true,
                     Builtin::RequestBody => reads.request_body = true,
+                    Builtin::RequestTime => reads.request_time = true,
                     Builtin::UpstreamAddr
                     | Builtin::UpstreamBytesReceived
                     | Builtin::UpstreamBytesSent
@@ -263,7 +272,7 @@ fn duplicate(name: &[u8]) -> String {
 /// The family of a name; of two that fit, the longer.
 fn prefixed(name: &[u8]) -> Option<Source> {
     let fits = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix.as_bytes()));
-    fits.map(|(prefix, family)| Source::Prefixed(*family, name[prefix.len()..].into()))
+    fits.map(|(prefix, family)| Source::Prefixed(*family, VariableName::new(&name[prefix.len()..])))
 }
 
 const PREFIXES: &[(&str, Prefix)] = &[

@@ -5,6 +5,7 @@ use super::ongoing::{Ongoing, Seen};
 use super::plan::{self, Deed, Left};
 use crate::buf::Buf;
 use crate::h1::head::AnswerHead;
+use crate::h1::name::{Name, NameSet};
 use crate::route::http::Content;
 
 /// What an app has left to us.
@@ -21,35 +22,31 @@ impl Ongoing {
     /// True when the answer of which `raw` is the head says where another is; what of it stays is
     /// kept.
     pub fn hands_over(&mut self, head: &AnswerHead<'_, '_>, raw: &[u8]) -> bool {
-        let named = |name: &str| {
-            let mut fields = head.fields.list().iter();
-            let field = fields.find(|field| field.name.eq_ignore_ascii_case(name));
-            field.map(|field| field.value)
-        };
-        let Some(target) = named("x-accel-redirect") else { return false };
+        let Some(target) = head.fields.first(Name::XAccelRedirect) else { return false };
         let Content::Proxy(proxy) = &self.in_force().content else { return false };
         if proxy.ignores_redirect {
             return false;
         }
         let mut kept = Handed {
             target: target.to_vec(),
-            media: named("content-type").unwrap_or_default().to_vec(),
+            media: head.fields.first(Name::ContentType).unwrap_or_default().to_vec(),
             fields: self.handed_fields().to_vec(),
         };
         let at = self.location;
         self.keep_upstream(raw);
         self.with(&Seen::default(), |mut context, host, _| {
             let Content::Proxy(proxy) = &host.locations[at].content else { return };
-            for field in head.fields.list() {
-                let is_kept = STAYING.iter().any(|name| field.name.eq_ignore_ascii_case(name));
-                if !is_kept || proxy.hides(field.name.as_bytes()) {
+            for (name, field) in head.fields.iter() {
+                let is_kept =
+                    STAYING.has(name) || field.name.eq_ignore_ascii_case("content-disposition");
+                if !is_kept || proxy.hidden.has(name, field.name.as_bytes()) {
                     continue;
                 }
                 let out = &mut kept.fields;
                 out.extend_from_slice(field.name.as_bytes());
                 out.extend_from_slice(b": ");
-                let is_cookie = field.name.eq_ignore_ascii_case("set-cookie");
-                if !is_cookie || !proxy.cookies.rewrite(field.value, &mut context, out) {
+                if name != Name::SetCookie || !proxy.cookies.rewrite(field.value, &mut context, out)
+                {
                     out.extend_from_slice(field.value);
                 }
                 out.extend_from_slice(b"\r\n");
@@ -82,5 +79,5 @@ pub fn follow(
     plan::again(ongoing, left, input, scratch, |run| run.accelerate(&target, location))
 }
 
-/// The fields that nginx keeps, but for Content-Type.
-const STAYING: [&str; 4] = ["set-cookie", "content-disposition", "cache-control", "expires"];
+/// The fields that nginx keeps, but for Content-Type and Content-Disposition.
+const STAYING: NameSet = NameSet::of(&[Name::SetCookie, Name::CacheControl, Name::Expires]);

@@ -1,13 +1,12 @@
 //! The app's answer as the client gets it: hidden fields, redirects and cookies rewritten,
 //! `add_header`.
 
-use httparse::Header;
-
 use super::ongoing::{Ongoing, Seen};
 use super::own::Author;
 use super::request::announced;
 use crate::files::date;
-use crate::h1::head::{AnswerHead, Table, lenient_answer};
+use crate::h1::head::AnswerHead;
+use crate::h1::kept::KeptHead;
 use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing};
 use crate::respond;
@@ -24,12 +23,10 @@ impl Ongoing {
         let intercepts = head.status >= 300 && proxy.intercepts && self.has_page(head.status);
         if intercepts && head.status == 401 {
             // Without them a browser does not know what to ask its user for.
-            for (_, header) in head.fields.iter() {
-                if header.name.eq_ignore_ascii_case("www-authenticate") {
-                    self.challenge.extend_from_slice(b"WWW-Authenticate: ");
-                    self.challenge.extend_from_slice(header.value);
-                    self.challenge.extend_from_slice(b"\r\n");
-                }
+            for value in head.fields.all(Name::WwwAuthenticate) {
+                self.challenge.extend_from_slice(b"WWW-Authenticate: ");
+                self.challenge.extend_from_slice(value);
+                self.challenge.extend_from_slice(b"\r\n");
             }
         }
         intercepts
@@ -72,7 +69,7 @@ impl Ongoing {
         let mut handed = self.handed_fields().to_vec();
         let keeps = self.http.variables.reads.answer_fields;
         self.keep_upstream(raw);
-        self.kept.sent.clear();
+        self.kept.sent = KeptHead::default();
         let body_received = announced(self.length);
         let seen = Seen { status, body_received, ..Seen::default() };
         let (identity, tls) = (self.identity.clone(), self.tls);
@@ -83,21 +80,21 @@ impl Ongoing {
             let added = &location.added;
             let modified = added.expires.as_ref().and_then(|_| last_modified(head));
             let fresh = added.freshness(status, modified, &mut context);
-            if proxy.hides(b"server") {
+            if proxy.hidden.names(b"server") {
                 respond::server(location.server, out);
             }
             for (name, header) in head.fields.iter() {
                 let field = header.name.as_bytes();
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
-                    || proxy.hides(field)
+                    || proxy.hidden.has(name, field)
                     || (name == Name::Trailer && !proxy.passes_trailers)
-                    || added.replaces(field, fresh.as_ref(), status)
+                    || added.replaces(name, fresh.as_ref(), status)
                 {
                     continue;
                 }
                 out.extend_from_slice(field);
                 out.extend_from_slice(b": ");
-                append_value(&author, location, proxy, header, &mut context, out);
+                append_value(&author, location, proxy, (name, header.value), &mut context, out);
                 out.extend_from_slice(b"\r\n");
             }
             if fresh.is_some() {
@@ -112,7 +109,7 @@ impl Ongoing {
         });
         rewrite::end_answer(out, outgoing);
         if keeps {
-            self.kept.sent = out.clone();
+            self.kept.sent = KeptHead::of_answer(out.clone());
         }
         status
     }
@@ -123,28 +120,21 @@ fn append_value(
     author: &Author<'_>,
     location: &Location,
     proxy: &Proxy,
-    header: &Header<'_>,
+    (name, value): (Name, &[u8]),
     context: &mut Context<'_>,
     out: &mut Vec<u8>,
 ) {
     let begin = out.len();
-    let (field, value) = (header.name.as_bytes(), header.value);
-    let rewritten = match () {
-        _ if field.eq_ignore_ascii_case(b"location") => {
-            proxy.redirects.rewrite_location(value, context, out)
-        }
-        _ if field.eq_ignore_ascii_case(b"refresh") => {
-            proxy.redirects.rewrite_refresh(value, context, out)
-        }
-        _ if field.eq_ignore_ascii_case(b"set-cookie") && !proxy.cookies.is_empty() => {
-            proxy.cookies.rewrite(value, context, out)
-        }
+    let rewritten = match name {
+        Name::Location => proxy.redirects.rewrite_location(value, context, out),
+        Name::Refresh => proxy.redirects.rewrite_refresh(value, context, out),
+        Name::SetCookie if !proxy.cookies.is_empty() => proxy.cookies.rewrite(value, context, out),
         _ => false,
     };
     if !rewritten {
         out.truncate(begin);
         out.extend_from_slice(value);
-    } else if out.get(begin) == Some(&b'/') && field.eq_ignore_ascii_case(b"location") {
+    } else if out.get(begin) == Some(&b'/') && name == Name::Location {
         // As with a redirect of our own.
         let mut base = Vec::new();
         author.append_base(location.redirects, context, &mut base);
@@ -168,9 +158,8 @@ impl Location {
         };
         let mut so_far = out.clone();
         rewrite::end_answer(&mut so_far, end);
-        let mut table = Table::default();
-        let fields = lenient_answer(&so_far, &mut table);
-        let answer = Answer { fields, ..context.facts.answer };
+        let so_far = KeptHead::of_answer(so_far);
+        let answer = Answer { fields: so_far.fields(), ..context.facts.answer };
         let facts = Facts { answer, ..*context.facts };
         let mut context =
             Context { variables: context.variables, facts: &facts, state: &mut *context.state };
@@ -180,6 +169,5 @@ impl Location {
 
 /// In seconds since 1970.
 fn last_modified(head: &AnswerHead<'_, '_>) -> Option<i64> {
-    let is_it = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("last-modified");
-    head.fields.list().iter().find(is_it).and_then(|field| date::parse(field.value))
+    head.fields.first(Name::LastModified).and_then(date::parse)
 }

@@ -12,7 +12,7 @@ use super::request::{self, Proxied};
 use crate::config::Level;
 use crate::errno;
 use crate::h1::framing::Length;
-use crate::h1::head::Parsed;
+use crate::h1::kept::KeptHead;
 use crate::h1::websocket::Upgrade;
 use crate::route::http::{Content, Host, Http};
 use crate::route::phases::{Decision, Probe, Run};
@@ -45,7 +45,7 @@ impl Contents<'_> {
         &mut self,
         run: &mut Run<'_, '_>,
         location: usize,
-        parsed: &Parsed<'_>,
+        head: &KeptHead,
     ) -> ControlFlow<Choice, Decision> {
         let place = &self.host.locations[location];
         if !self.is_judged && is_too_large(self.host, location, self.length) {
@@ -79,7 +79,7 @@ impl Contents<'_> {
         let http = self.http;
         let kept = place.body_kept_bytes;
         let body = whole(self.body, length).filter(|body| body.len() <= kept);
-        let asked = request::Asked { proxy, parsed, body, length, upgrade, http };
+        let asked = request::Asked { proxy, head, body, length, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
             Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
             Err(status) => ControlFlow::Continue(run.fail(status, location)),

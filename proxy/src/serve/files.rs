@@ -10,6 +10,7 @@ use crate::config::Level;
 use crate::files::date;
 use crate::files::{self, Answer, Asked, Found};
 use crate::h1::head::Version;
+use crate::h1::kept::KeptHead;
 use crate::h1::rewrite;
 use crate::respond;
 use crate::route::added::Added;
@@ -130,7 +131,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     if keeps {
         // What is added may name what is there without it.
         let own = [&b"HTTP/1.1 200 OK\r\n"[..], lines.content, lines.etag, lines.ranges, b"\r\n"];
-        ongoing.kept.sent = own.concat();
+        ongoing.kept.sent = KeptHead::of_answer(own.concat());
     }
     let at = ongoing.location;
     let seen = Seen { status, ..Seen::default() };
@@ -140,7 +141,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     head.extend_from_slice(lines.ranges);
     head.extend_from_slice(b"\r\n");
     if keeps {
-        ongoing.kept.sent.clone_from(&head);
+        ongoing.kept.sent = KeptHead::of_answer(head.clone());
     }
     Deed::File { status, head, body: answer.body }
 }

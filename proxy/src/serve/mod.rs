@@ -18,5 +18,5 @@ mod request;
 pub use accel::follow;
 pub use content::probe;
 pub use files::Complaint;
-pub use ongoing::{Ongoing, Rest, Seen};
+pub use ongoing::{Ongoing, Rest, Seen, Spare};
 pub use plan::{Arrived, Begun, Deed, Left, begin, fail, last_words, refused};

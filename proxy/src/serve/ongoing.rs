@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use httparse::Header;
-
 use super::accel::Handed;
 use super::files::Complaint;
 use super::plan::Left;
+use super::request::Proxied;
 use crate::config::ErrorLog;
 use crate::h1::framing::Length;
-use crate::h1::head::{Parsed, Table, Version, lenient_answer, lenient_request};
+use crate::h1::head::Version;
+use crate::h1::kept::{FieldList, KeptHead};
 use crate::h1::websocket::Upgrade;
 use crate::limits::DISCARDED_BYTES_MAX;
 use crate::log;
@@ -21,7 +21,7 @@ use crate::plan::Terms;
 use crate::record::{Identity, Introduction, unix_ms};
 use crate::relay::Body;
 use crate::route::evaluate::Context;
-use crate::route::facts::{self, Facts, Now, Process, Tls, Try};
+use crate::route::facts::{self, Clock, Facts, Now, Process, Tls, Try};
 use crate::route::http::{Content, Host, Http, Location};
 use crate::route::real_ip::RealIp;
 use crate::route::state::State;
@@ -32,12 +32,7 @@ use crate::tries::{Attempt, Tries};
 pub struct Ongoing {
     pub(super) http: Arc<Http>,
     pub(super) state: Box<State>,
-    /// As it came.
-    pub(super) head: Vec<u8>,
-    /// The target without scheme and authority.
-    pub(super) request_uri: Vec<u8>,
-    /// The name it asks for, in lower case and without a port.
-    pub(super) name: Vec<u8>,
+    pub(super) texts: Texts,
     /// Which server serves it.
     pub(super) host: usize,
     /// Whose content it gets, once that is known.
@@ -64,28 +59,40 @@ pub struct Ongoing {
     pub(super) is_pipelined: bool,
     /// Of the connection, when the request came.
     pub(super) age: Duration,
-    /// Some of its fields are not taken: see [`crate::route::http::RequestFields`].
-    pub(super) leaves_out: bool,
     pub(super) begun_ms: u64,
     pub(super) request_id: [u8; 16],
     /// Lines of a 401 that an error page takes the place of: it asks for the same.
     pub(super) challenge: Vec<u8>,
-    /// `$proxy_host` and `$proxy_port`.
-    pub(super) proxy_host: Vec<u8>,
-    pub(super) proxy_port: Vec<u8>,
-    /// What the app is asked for.
-    pub(super) target: Vec<u8>,
     pub(super) tries: Rc<Tries>,
     pub(super) kept: Kept,
+}
+
+/// What is written down of a request.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// As it came, without the fields that are not taken: [`crate::route::http::RequestFields`].
+    pub(super) head: KeptHead,
+    /// The target without scheme and authority.
+    pub(super) request_uri: Vec<u8>,
+    /// The name it asks for, in lower case and without a port.
+    pub(super) name: Vec<u8>,
+    pub(super) proxied: Proxied,
+}
+
+/// The memory of a request that is over, for the next one.
+#[derive(Debug, Default)]
+pub struct Spare {
+    pub state: Box<State>,
+    pub(super) texts: Texts,
 }
 
 /// What is kept for variables that somebody reads; else empty.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// The head of the upstream's answer, as it came.
-    pub(super) upstream: Vec<u8>,
+    pub(super) upstream: KeptHead,
     /// The head of the answer, as it was sent.
-    pub(super) sent: Vec<u8>,
+    pub(super) sent: KeptHead,
     /// The request's body, if it was small.
     pub(super) body: Option<Vec<u8>>,
 }
@@ -101,7 +108,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Who a connection speaks for, if its peer is believed.
-    pub(super) fn of(real_ip: &RealIp, identity: &Identity, fields: &[Header<'_>]) -> Option<Self> {
+    pub(super) fn of(real_ip: &RealIp, identity: &Identity, fields: FieldList<'_>) -> Option<Self> {
         let introduced = identity.introduction.as_deref().map(|from| from.client);
         let peer = identity.address.parse().ok();
         let (ip, port) = real_ip.find(peer, introduced, fields)?;
@@ -136,14 +143,9 @@ impl Ongoing {
     pub(super) fn with<R>(
         &mut self,
         seen: &Seen,
-        work: impl FnOnce(Context<'_>, &Host, &Parsed<'_>) -> R,
+        work: impl FnOnce(Context<'_>, &Host, &KeptHead) -> R,
     ) -> R {
-        let (mut table, mut upstream_table, mut sent_table) =
-            (Table::default(), Table::default(), Table::default());
         let host = &self.http.hosts[self.host];
-        let takes = |name: &[u8]| !self.leaves_out || host.request_fields.takes(name);
-        let parsed = lenient_request(&self.head, &mut table, takes);
-        let line_end = memchr::memchr(b'\r', &self.head);
         let reads = self.http.variables.reads;
         let local = self.local_text();
         let remote_addr = reads.binary_remote_addr.then(|| self.remote_ip()).flatten();
@@ -153,17 +155,17 @@ impl Ongoing {
         let addresses: Vec<String> = attempts.iter().map(address).collect();
         let tries: Vec<Try<'_>> = attempts.iter().zip(&addresses).map(a_try).collect();
         let facts = Facts {
-            request_line: line_end.map_or(&*self.head, |end| &self.head[..end]),
-            method: parsed.method.as_bytes(),
-            request_uri: &self.request_uri,
+            request_line: self.texts.head.first_line(),
+            method: self.texts.head.method(),
+            request_uri: &self.texts.request_uri,
             protocol: match self.terms.version {
-                _ if parsed.method.is_empty() => b"",
+                _ if self.texts.head.method().is_empty() => b"",
                 Version::Http11 => b"HTTP/1.1",
                 Version::Http10 => b"HTTP/1.0",
             },
-            host: &self.name,
-            fields: parsed.fields,
-            request_length: self.head.len() as u64 + seen.body_received,
+            host: &self.texts.name,
+            fields: self.texts.head.fields(),
+            request_length: self.texts.head.bytes().len() as u64 + seen.body_received,
             request_body: self.kept.body.as_deref(),
             request_id: self.request_id,
             server_name: &host.name,
@@ -177,15 +179,15 @@ impl Ongoing {
             },
             tls: self.tls.then(|| self.identity.tls_facts()),
             upstream: facts::Upstream {
-                proxy_host: &self.proxy_host,
-                proxy_port: &self.proxy_port,
+                proxy_host: &self.texts.proxied.host,
+                proxy_port: &self.texts.proxied.port,
                 tries: &tries,
-                fields: lenient_answer(&self.kept.upstream, &mut upstream_table),
-                trailers: &[],
+                fields: self.kept.upstream.fields(),
+                ..facts::Upstream::default()
             },
             answer: facts::Answer {
                 status: seen.status,
-                fields: lenient_answer(&self.kept.sent, &mut sent_table),
+                fields: self.kept.sent.fields(),
                 bytes_sent: seen.bytes,
                 body_bytes_sent: seen.body_bytes,
                 keeps_alive: self.terms.keep_alive,
@@ -197,16 +199,11 @@ impl Ongoing {
                 version: env!("CARGO_PKG_VERSION").as_bytes(),
                 pid: std::process::id(),
             },
-            now: self.now(),
+            clock: Clock { read: now, request_ms: self.begun_ms },
         };
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };
-        work(context, host, &parsed)
-    }
-
-    fn now(&self) -> Now {
-        let (unix_ms, offset_s) = (unix_ms(), log::local_offset_s());
-        Now { unix_ms, offset_s, request_ms: self.begun_ms }
+        work(context, host, &self.texts.head)
     }
 
     fn remote_ip(&self) -> Option<IpAddr> {
@@ -217,9 +214,10 @@ impl Ongoing {
     }
 
     /// Asks the server's `real_ip_header` who the client is.
-    pub(super) fn find_client(&mut self, fields: &[Header<'_>]) {
+    pub(super) fn find_client(&mut self) {
         let real_ip = self.http.hosts[self.host].real_ip.as_ref();
-        self.client = real_ip.and_then(|real_ip| Client::of(real_ip, &self.identity, fields));
+        let of = |real_ip| Client::of(real_ip, &self.identity, self.texts.head.fields());
+        self.client = real_ip.and_then(of);
     }
 
     /// Who the client is, and the first name of the server, for the error log.
@@ -235,7 +233,7 @@ impl Ongoing {
 
     /// What the app is asked for, for the error log.
     pub fn target(&self) -> &[u8] {
-        &self.target
+        &self.texts.proxied.target
     }
 
     /// `$server_addr`, where something reads it.
@@ -313,21 +311,46 @@ impl Ongoing {
     /// Keeps the head of an upstream's answer that is not passed on, where somebody reads it.
     pub fn keep_upstream(&mut self, raw: &[u8]) {
         if self.http.variables.reads.answer_fields {
-            self.kept.upstream = raw.to_vec();
+            self.kept.upstream = KeptHead::of_answer(raw.to_vec());
         }
     }
 
     /// For an exchange that goes on for long.
     pub fn shrink(&mut self) {
         self.state.shrink();
-        self.head.shrink_to_fit();
-        self.kept.upstream.shrink_to_fit();
-        self.kept.sent.shrink_to_fit();
+        self.texts.shrink();
+        self.kept.upstream.shrink();
+        self.kept.sent.shrink();
     }
 
     /// What can be used by the next request.
-    pub fn into_state(self: Box<Self>) -> Box<State> {
-        self.state
+    pub fn into_spare(self: Box<Self>) -> Spare {
+        Spare { state: self.state, texts: self.texts }
+    }
+}
+
+impl Texts {
+    pub(super) fn clear(&mut self) {
+        let Self { head: _, request_uri, name, proxied: Proxied { host, port, target } } = self;
+        for text in [request_uri, name, host, port, target] {
+            text.clear();
+        }
+    }
+
+    fn shrink(&mut self) {
+        let Self { head, request_uri, name, proxied: Proxied { host, port, target } } = self;
+        head.shrink();
+        for text in [request_uri, name, host, port, target] {
+            text.shrink_to_fit();
+        }
+    }
+}
+
+impl Spare {
+    /// False for one that takes more memory than requests usually need.
+    pub fn is_small(&self) -> bool {
+        let Texts { head, request_uri, proxied, .. } = &self.texts;
+        head.capacity() + request_uri.capacity() + proxied.target.capacity() <= SPARE_BYTES_MAX
     }
 }
 
@@ -376,6 +399,10 @@ impl Introduction {
     }
 }
 
+fn now() -> Now {
+    Now { unix_ms: unix_ms(), offset_s: log::local_offset_s() }
+}
+
 fn a_try<'a>((attempt, address): (&Attempt, &'a String)) -> Try<'a> {
     Try {
         addr: address.as_bytes(),
@@ -388,6 +415,9 @@ fn a_try<'a>((attempt, address): (&Attempt, &'a String)) -> Try<'a> {
         response_length: attempt.body,
     }
 }
+
+/// Texts of most requests.
+const SPARE_BYTES_MAX: usize = 8 << 10;
 
 /// A request's number for logs, made only where something reads it.
 pub(super) fn request_id(http: &Http) -> [u8; 16] {

@@ -3,6 +3,7 @@
 use super::ongoing::{Ongoing, Seen};
 use super::plan::Deed;
 use crate::config::ListenAddress;
+use crate::h1::kept::KeptHead;
 use crate::respond;
 use crate::route::evaluate::Context;
 use crate::route::http::{Host, OwnRedirects};
@@ -103,7 +104,7 @@ impl Reply {
         if keeps {
             // What is added may name what is there without it.
             let (bytes, body) = self.written(ongoing, &fields);
-            ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
+            ongoing.kept.sent = KeptHead::of_answer(bytes[..bytes.len() - body as usize].to_vec());
         }
         let seen = Seen { status: self.status, ..Seen::default() };
         let at = ongoing.location;
@@ -119,7 +120,7 @@ impl Reply {
         }
         let (bytes, body) = self.written(ongoing, &fields);
         if keeps {
-            ongoing.kept.sent = bytes[..bytes.len() - body as usize].to_vec();
+            ongoing.kept.sent = KeptHead::of_answer(bytes[..bytes.len() - body as usize].to_vec());
         }
         Deed::Reply { status: self.status, bytes, body }
     }

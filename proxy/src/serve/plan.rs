@@ -8,18 +8,16 @@ use std::time::Duration;
 
 use super::content::{Contents, probe, whole};
 use super::files;
-use super::ongoing::{self, Client, Kept, Ongoing, Seen};
+use super::ongoing::{self, Client, Kept, Ongoing, Seen, Spare};
 use super::own;
-use super::request::Proxied;
-use httparse::Header;
-
 use crate::buf::Buf;
 use crate::config::Level;
 use crate::fault::Refusal;
 use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
-use crate::h1::head::{self, Parsed, Table, Version};
-use crate::h1::name::Name;
+use crate::h1::head::{self, Table, Version};
+use crate::h1::kept::KeptHead;
+use crate::h1::name::{Name, NameSet};
 use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
 use crate::limits::Limits;
@@ -31,7 +29,6 @@ use crate::route::evaluate::Context;
 use crate::route::http::{Content, Http, RequestBody};
 use crate::route::names;
 use crate::route::phases::{Decision, Run};
-use crate::route::state::State;
 use crate::route::uri;
 use crate::tries::Tries;
 
@@ -72,7 +69,7 @@ pub struct Arrived {
     /// Of the connection.
     pub age: Duration,
     pub draining: bool,
-    pub state: Box<State>,
+    pub spare: Spare,
 }
 
 /// A request that has been understood.
@@ -101,7 +98,7 @@ pub fn begin(
     let head = head::parse_request(raw, &mut table, limits)?;
     let of = |name| head.fields.first(name).unwrap_or_default();
     said.set(line, of(Name::Host), of(Name::Referer), of(Name::UserAgent));
-    if has_doubled(head.fields.list()) {
+    if head.fields.repeats(ONCE) {
         return Err(Refusal::bad_request("client sent duplicate header line"));
     }
     let target = Target::of(&head)?;
@@ -117,17 +114,17 @@ pub fn begin(
         has_body: length != Length::None,
         site: 0,
     };
-    let mut ongoing = ongoing(arrived, raw, target.authority.as_bytes(), terms);
+    let mut ongoing = ongoing(arrived, target.authority.as_bytes(), terms);
     let uri = if head.target == "*" { "*" } else { target.path_and_query };
-    ongoing.request_uri.extend_from_slice(uri.as_bytes());
+    ongoing.texts.request_uri.extend_from_slice(uri.as_bytes());
     (ongoing.length, ongoing.upgrade) = (length, upgrade);
     ongoing.expects_continue = expects_continue;
     let takes = ongoing.http.hosts[ongoing.host].request_fields;
     if head.fields.list().len() > takes.max {
         return Err(head::TOO_MANY_FIELDS);
     }
-    ongoing.leaves_out = head.fields.list().iter().any(|field| !takes.takes(field.name.as_bytes()));
-    ongoing.find_client(head.fields.list());
+    ongoing.texts.head.set_request(raw, &head, |field| takes.takes(field));
+    ongoing.find_client();
     let merge_slashes = ongoing.http.hosts[ongoing.host].merge_slashes;
     let body = &input.data()[head_len..];
     let decided = decide(&mut ongoing, body, scratch, |run| run.begin(merge_slashes).ok());
@@ -136,43 +133,29 @@ pub fn begin(
     Ok(Begun { ongoing, deed })
 }
 
-/// True when a field is there twice that nginx refuses to see twice, for files and apps alike.
-fn has_doubled(fields: &[Header<'_>]) -> bool {
-    let mut seen = 0_u8;
-    fields.iter().any(|field| {
-        let number = ONCE.iter().position(|name| field.name.eq_ignore_ascii_case(name));
-        let bit = number.map_or(0, |number| 1 << number);
-        let is_second = seen & bit != 0;
-        seen |= bit;
-        is_second
-    })
-}
-
 /// A request that was refused before it was understood, for the logs and pages of its server:
 /// that of its Host, or else of the handshake's `server_name`. `head` is what is known of its head,
 /// perhaps a part of a line.
 pub fn refused(arrived: Arrived, head: &[u8], server_name: &[u8]) -> Box<Ongoing> {
-    let mut table = Table::default();
-    let parsed = head::lenient_request(head, &mut table, |_| true);
-    let mut fields = parsed.fields.iter();
-    let host = fields.find(|field| field.name.eq_ignore_ascii_case("host"));
-    let asked = host.map_or(server_name, |field| field.value);
+    let (head, version) = KeptHead::lenient_request(head, |_| true);
+    let asked = head.fields().first(Name::Host).unwrap_or(server_name);
     let terms = Terms {
-        version: parsed.version,
-        to_head: parsed.method == "HEAD",
+        version,
+        to_head: head.method() == b"HEAD",
         keep_alive: false,
         has_body: false,
         site: 0,
     };
-    let mut ongoing = ongoing(arrived, head, asked, terms);
-    if parsed.target.starts_with('/') {
-        let target = parsed.target.as_bytes();
-        ongoing.request_uri.extend_from_slice(target);
+    let mut ongoing = ongoing(arrived, asked, terms);
+    let target = head.target();
+    if target.starts_with(b"/") {
+        ongoing.texts.request_uri.extend_from_slice(target);
         if let Ok(normal) = uri::normalise(target, true, &mut ongoing.state.uri) {
             ongoing.state.args.extend_from_slice(&target[normal.args]);
         }
     }
-    ongoing.find_client(parsed.fields);
+    ongoing.texts.head = head;
+    ongoing.find_client();
     ongoing
 }
 
@@ -215,9 +198,6 @@ pub fn fail(
     scratch: &mut Vec<u8>,
 ) -> Option<Deed> {
     let location = ongoing.location;
-    // Another location knows nothing of where the request was sent.
-    ongoing.proxy_host.clear();
-    ongoing.proxy_port.clear();
     if ongoing.upgrade != Upgrade::None {
         // Frames that were sent too soon must not be taken for another request.
         ongoing.terms.keep_alive = false;
@@ -288,6 +268,9 @@ fn advance(
     let http = ongoing.http.clone();
     let complaints = RefCell::new(Vec::new());
     let media = ongoing.handed_media().to_vec();
+    let mut proxied = std::mem::take(&mut ongoing.texts.proxied);
+    proxied.host.clear();
+    proxied.port.clear();
     let mut contents = Contents {
         http: &http,
         host: &http.hosts[ongoing.host],
@@ -299,32 +282,29 @@ fn advance(
         is_judged: ongoing.is_judged,
         is_refused: false,
         scratch,
-        proxied: Proxied::default(),
+        proxied,
         range: Vec::new(),
         complaints: &complaints,
     };
     let mut place = ongoing.location;
     let knows_client = ongoing.client.is_some();
-    let step = ongoing.with(&Seen::default(), |context, host, parsed| {
+    let step = ongoing.with(&Seen::default(), |context, host, head| {
         let mut complain = |level, words| complaints.borrow_mut().push((level, words));
         let mut probe = |path: &[u8]| probe(path, &mut complain);
         let mut run = Run::new(&host.server, context, &mut probe);
         run.knows_client = knows_client;
         let decision = start(&mut run)?;
-        let arrived = (&*identity, tls, parsed);
+        let arrived = (&*identity, tls, head);
         Some(choose(&mut run, &mut contents, arrived, decision, &mut place))
     });
     let Contents { is_refused, proxied, .. } = contents;
     ongoing.complaints.append(&mut complaints.into_inner());
+    ongoing.texts.proxied = proxied;
     if let Some(Step::Continue(_)) = &step {
         return step;
     }
     ongoing.settle(place);
     ongoing.is_judged = true;
-    (ongoing.proxy_host, ongoing.proxy_port) = (proxied.host, proxied.port);
-    if !proxied.target.is_empty() {
-        ongoing.target = proxied.target;
-    }
     if is_refused {
         // Nobody reads that body, so nothing can follow it.
         (ongoing.terms.keep_alive, ongoing.length) = (false, Length::None);
@@ -336,7 +316,7 @@ fn advance(
 fn choose(
     run: &mut Run<'_, '_>,
     contents: &mut Contents<'_>,
-    (identity, tls, parsed): (&Identity, bool, &Parsed<'_>),
+    (identity, tls, head): (&Identity, bool, &KeptHead),
     mut decision: Decision,
     place: &mut usize,
 ) -> Step {
@@ -350,7 +330,7 @@ fn choose(
             Decision::Content(location) => location,
             Decision::Client(location) => {
                 let real_ip = host.locations[location].real_ip.as_ref();
-                let of = |real_ip| Client::of(real_ip, identity, parsed.fields);
+                let of = |real_ip| Client::of(real_ip, identity, head.fields());
                 return Step::Continue((location, real_ip.and_then(of)));
             }
             _ => {
@@ -363,7 +343,7 @@ fn choose(
             }
         };
         *place = location;
-        match contents.of(run, location, parsed) {
+        match contents.of(run, location, head) {
             ControlFlow::Continue(next) => decision = next,
             ControlFlow::Break(choice) => return Step::Break(choice),
         }
@@ -432,21 +412,20 @@ fn forwarded(
 }
 
 /// What is known of a request when its server has been found.
-fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<Ongoing> {
-    arrived.state.begin(&arrived.http.variables);
-    let mut name = Vec::new();
+fn ongoing(arrived: Arrived, asked: &[u8], terms: Terms) -> Box<Ongoing> {
+    let Spare { mut state, mut texts } = arrived.spare;
+    state.begin(&arrived.http.variables);
+    texts.clear();
     if let Some(host) = names::Host::parse(asked) {
-        host.append_lowercase(&mut name);
+        host.append_lowercase(&mut texts.name);
     }
     let local = arrived.identity.local();
-    let host = arrived.http.server_of(local, &name, &mut arrived.state);
+    let host = arrived.http.server_of(local, &texts.name, &mut state);
     Box::new(Ongoing {
         request_id: ongoing::request_id(&arrived.http),
         http: arrived.http,
-        state: arrived.state,
-        head: raw.to_vec(),
-        request_uri: Vec::new(),
-        name,
+        state,
+        texts,
         host,
         location: 0,
         terms,
@@ -462,12 +441,8 @@ fn ongoing(mut arrived: Arrived, raw: &[u8], asked: &[u8], terms: Terms) -> Box<
         tls: arrived.tls,
         requests: arrived.requests,
         age: arrived.age,
-        leaves_out: false,
         is_pipelined: arrived.is_pipelined,
         begun_ms: arrived.begun_ms,
-        proxy_host: Vec::new(),
-        proxy_port: Vec::new(),
-        target: Vec::new(),
         tries: arrived.tries,
         client: None,
         kept: Kept::default(),
@@ -484,12 +459,13 @@ pub(super) fn optional(
     Some(out)
 }
 
-const ONCE: [&str; 7] = [
-    "authorization",
-    "content-range",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-];
+/// The fields that nginx refuses to see twice, for files and apps alike.
+const ONCE: NameSet = NameSet::of(&[
+    Name::Authorization,
+    Name::ContentRange,
+    Name::IfMatch,
+    Name::IfModifiedSince,
+    Name::IfNoneMatch,
+    Name::IfRange,
+    Name::IfUnmodifiedSince,
+]);

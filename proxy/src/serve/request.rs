@@ -9,8 +9,10 @@ use std::sync::Arc;
 use super::plan::optional;
 use crate::config::{Upstream, UpstreamAddress};
 use crate::h1::framing::Length;
-use crate::h1::head::{Parsed, tokens};
-use crate::h1::name::Name;
+use crate::h1::head::tokens;
+use crate::h1::kept::{Field, KeptHead};
+use crate::h1::name::{Name, NameSet};
+use crate::h1::rewrite;
 use crate::h1::websocket::Upgrade;
 use crate::route::evaluate::Context;
 use crate::route::http::{Http, Proxy, RequestBody};
@@ -20,7 +22,8 @@ use crate::route::proxy_pass::Url;
 pub(super) struct Asked<'a> {
     pub(super) http: &'a Http,
     pub(super) proxy: &'a Proxy,
-    pub(super) parsed: &'a Parsed<'a>,
+    /// As the client sent it.
+    pub(super) head: &'a KeptHead,
     /// The request's body, where all of it is there.
     pub(super) body: Option<&'a [u8]>,
     pub(super) length: Length,
@@ -52,12 +55,14 @@ impl Asked<'_> {
         out: &mut Vec<u8>,
         proxied: &mut Proxied,
     ) -> Result<(Arc<Upstream>, Upgrade), u16> {
-        let mut text = Vec::new();
-        self.proxy.pass.append_url(context, &mut text);
-        let url = Url::parse(&text).map_err(|_| 500_u16)?;
+        let mut room = Vec::new();
+        let url = self.proxy.pass.url(context, &mut room).map_err(|_| 500_u16)?;
         proxied.host.clear();
         url.append_proxy_host(&mut proxied.host);
-        proxied.port = url.port().map_or_else(Vec::new, |port| port.to_string().into_bytes());
+        proxied.port.clear();
+        if let Some(port) = url.port() {
+            proxied.port.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+        }
         let upstream = match &self.proxy.upstream {
             Some(upstream) => upstream.clone(),
             None => self.named(&url)?,
@@ -79,14 +84,15 @@ impl Asked<'_> {
         match optional(self.proxy.method.as_ref(), &mut context).filter(|m| is_token(m)) {
             Some(method) => out.extend_from_slice(&method),
             None if context.state.method_is_get => out.extend_from_slice(b"GET"),
-            None => out.extend_from_slice(self.parsed.method.as_bytes()),
+            None => out.extend_from_slice(self.head.method()),
         }
         out.push(b' ');
         let target = out.len();
         self.proxy.pass.append_target(&url, &context, out).map_err(|_| 500_u16)?;
-        proxied.target = out[target..].to_vec();
+        proxied.target.clear();
+        proxied.target.extend_from_slice(&out[target..]);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        if !self.proxy.fields.names(b"host") {
+        if !self.proxy.fields.names(Name::Host, b"host") {
             field(out, b"Host", &proxied.host);
         }
         let wishes = self.set_fields(&mut context, out);
@@ -133,41 +139,39 @@ impl Asked<'_> {
 
     fn set_fields(&self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Wishes {
         let mut wishes = Wishes::default();
-        self.proxy.fields.each(context, |name, value| {
-            let has = |word: &[u8]| tokens(value).any(|token| token.eq_ignore_ascii_case(word));
-            match Name::of(name) {
+        for field in self.proxy.fields.iter() {
+            if !WRITTEN_BY_US.has(field.known) {
+                field.append(context, out);
+                continue;
+            }
+            // What it comes to is looked at, and goes nowhere.
+            let start = out.len();
+            field.append_value(context, out);
+            let has = |word| tokens(&out[start..]).any(|token| token.eq_ignore_ascii_case(word));
+            match field.known {
                 Name::Connection => wishes.connection |= has(b"upgrade"),
                 Name::Upgrade => wishes.upgrade |= has(b"websocket"),
-                Name::ContentLength | Name::Expect => {}
-                known if known.is_hop_by_hop() => {}
-                _ if value.is_empty() => {}
-                _ => field(out, name, value),
+                _ => {}
             }
-        });
+            out.truncate(start);
+        }
         wishes
     }
 
     /// What the client sent and nothing replaces.
     fn client_fields(&self, out: &mut Vec<u8>) {
-        let nominated = |name: &str| {
-            let connection = self
-                .parsed
-                .fields
-                .iter()
-                .filter(|field| field.name.eq_ignore_ascii_case("connection"));
-            connection
-                .flat_map(|field| tokens(field.value))
-                .any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        for header in self.parsed.fields {
-            let name = Name::of(header.name.as_bytes());
-            let stays = !name.is_hop_by_hop()
-                && !matches!(name, Name::Host | Name::ContentLength | Name::Expect | Name::Proxy)
-                && Name::aliased(header.name.as_bytes()).is_none()
-                && !self.proxy.fields.names(header.name.as_bytes())
-                && !nominated(header.name);
-            if stays {
-                field(out, header.name.as_bytes(), header.value);
+        let fields = self.head.fields();
+        let nominated = || fields.all(Name::Connection).flat_map(tokens);
+        let nominates = nominated().any(rewrite::is_nomination);
+        for Field { known, is_plain, name, value } in fields.iter() {
+            let nominates_it = || nominated().any(|token| token.eq_ignore_ascii_case(name));
+            let is_left_out = WRITTEN_BY_US.has(known)
+                || matches!(known, Name::Host | Name::Proxy)
+                || self.proxy.fields.names(known, name)
+                || (!is_plain && Name::aliased(name).is_some())
+                || (nominates && nominates_it());
+            if !is_left_out {
+                field(out, name, value);
             }
         }
     }
@@ -189,8 +193,7 @@ impl Asked<'_> {
             }
             Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             Length::None | Length::UntilClose => {
-                let mut fields = self.parsed.fields.iter();
-                if fields.any(|field| field.name.eq_ignore_ascii_case("content-length")) {
+                if self.head.fields().first(Name::ContentLength).is_some() {
                     out.extend_from_slice(b"Content-Length: 0\r\n");
                 }
             }
@@ -217,3 +220,6 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
+
+/// Framing and the fields of one hop, which no configuration sets.
+const WRITTEN_BY_US: NameSet = NameSet::HOP_BY_HOP.with(&[Name::ContentLength, Name::Expect]);

@@ -4,7 +4,6 @@
 //! swap or a reload touches neither the ticket keys, which all of them share, nor any connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use certstore::tickets;
@@ -14,13 +13,14 @@ use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
 use super::ktls::Offload;
 use crate::config::{ListenAddress, Offer, Protocols, Tickets};
+use crate::lookup::Lookup;
 
 /// What handshakes begin with.
 #[derive(Debug)]
 pub struct Configs {
     /// Where no address has its own.
     pub one: Arc<ServerConfig>,
-    pub by_address: HashMap<ListenAddress, Arc<ServerConfig>>,
+    pub by_address: Lookup<ListenAddress, Arc<ServerConfig>>,
 }
 
 impl Configs {

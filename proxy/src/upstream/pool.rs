@@ -5,13 +5,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use crate::config::UpstreamAddress;
 use crate::limits::UPSTREAM_IDLE_CONNECTIONS_MAX;
 use crate::tls::stream::Stream;
 
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<UpstreamAddress, Vec<Idle>>>,
+    idle: RefCell<HashMap<UpstreamAddress, Vec<Idle>, RandomState>>,
 }
 
 #[derive(Debug)]

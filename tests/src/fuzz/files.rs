@@ -1,9 +1,9 @@
 //! Targets of static files: conditions, ranges, dates.
 
-use httparse::Header;
 use sheen::files::Rules;
 use sheen::files::conditional::{Conditions, Validators, Verdict};
 use sheen::files::date;
+use sheen::h1::kept::KeptHead;
 
 /// A size, then fields, one a line: ranges lie within the file and are no more than it, and a date
 /// that is read is written and read again.
@@ -11,13 +11,11 @@ pub fn conditional(bytes: &[u8]) {
     let (size, rest) = bytes.split_at(bytes.len().min(2));
     let size = size.iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
     let text = String::from_utf8_lossy(rest);
-    let fields: Vec<Header<'_>> = text
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| Header { name, value: value.as_bytes() })
-        .collect();
+    let lines = text.lines().filter(|line| line.contains(": ")).map(|line| format!("{line}\r\n"));
+    let head = format!("GET / HTTP/1.1\r\n{}\r\n", lines.collect::<String>()).into_bytes();
+    let (head, _) = KeptHead::lenient_request(&head, |_| true);
     let file = Validators { modified: 784_111_777, etag: b"\"2ebc9aa1-a\"", size };
-    let conditions = Conditions::of(&fields);
+    let conditions = Conditions::of(head.fields());
     for ranges_max in [0, 2, usize::MAX] {
         let rules = Rules { ranges_max, ..Rules::default() };
         match conditions.judge(&file, rules) {
@@ -39,7 +37,7 @@ pub fn conditional(bytes: &[u8]) {
             Verdict::Whole => {}
         }
     }
-    for field in &fields {
+    for field in head.fields().iter() {
         if let Some(seconds) = date::parse(field.value) {
             let mut written = Vec::new();
             date::append(seconds, &mut written);

@@ -159,7 +159,12 @@ fn every_log_is_opened_again_and_conditions_and_off_are_kept() {
         for target in ["/off/x", "/off/on", "/own/1", "/own/2?loud=1", "/main"] {
             ask(target);
         }
-        wait::until("the last line", || read("main.log").contains("/main 200\n"));
+        // Each file is written for itself.
+        let last = [("main.log", "/main "), ("own.log", "/own/2 "), ("bare.log", "/own/2 ")];
+        wait::until("the last lines", || last.iter().all(|(name, line)| read(name).contains(line)));
+        wait::until("loud and json", || {
+            !read("loud.log").is_empty() && read("json.log").contains("/own/2")
+        });
         let said = names.map(&read);
         let bare = "/own/1 \"\"a\\b\"\" .\n/own/2 \"\"a\\b\"\" .\n";
         let json =

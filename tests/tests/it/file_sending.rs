@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use httparse::Header;
 use sheen::buf::Buf;
 use sheen::config::Rung;
 use sheen::fault::{Cause, Fault, Side};
 use sheen::files::{self, Answer, Asked, Found, Settings};
+use sheen::h1::kept::KeptHead;
 use sheen::io::runtime;
 use sheen::io::socket::Socket;
 use sheen::stage::{Interrupt, Registry, Stage};
@@ -39,6 +39,8 @@ impl Scene {
     }
 
     fn answer(&self, method: &str, range: &str) -> Answer {
+        let head = format!("GET /long HTTP/1.1\r\nRange: {range}\r\n\r\n");
+        let (head, _) = KeptHead::lenient_request(head.as_bytes(), |_| true);
         let asked = Asked {
             method: method.as_bytes(),
             uri: b"/long",
@@ -46,7 +48,7 @@ impl Scene {
             path: self.path.as_os_str().as_bytes(),
             root: 0,
             index: &[],
-            fields: &[Header { name: "Range", value: range.as_bytes() }],
+            fields: head.fields(),
             status: 0,
             media: b"",
         };

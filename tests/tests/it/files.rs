@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use httparse::Header;
 use sheen::buf::Buf;
 use sheen::files::{self, Asked, Found, IfModifiedSince, Rules, Settings, Types};
+use sheen::h1::kept::{FieldList, KeptHead};
 use sheen_tests::nginx::{self, Nginx};
 
 use requests::{FILES, URIS, conditions};
@@ -119,7 +119,7 @@ fn no_path_leads_out_of_its_root() {
         (&[b'x'; 5000], 404),
     ] {
         let path = [root.as_bytes(), rest].concat();
-        let asked = Asked { uri: rest, path: &path, root: root.len(), ..NOTHING };
+        let asked = Asked { uri: rest, path: &path, root: root.len(), ..nothing() };
         let found = files::prepare(&Settings::default(), &asked);
         let got = match &found {
             Found::Answer(answer) => answer.status,
@@ -137,7 +137,7 @@ fn a_file_that_shrinks_is_an_error_and_one_that_grows_is_not() {
     let bytes = sheen_tests::pattern(0, 400_000);
     for (len, is_whole) in [(300_000, false), (0, false), (400_000, true), (500_000, true)] {
         fs::write(&path, &bytes).unwrap();
-        let asked = Asked { uri: b"/file", path: path.as_os_str().as_bytes(), ..NOTHING };
+        let asked = Asked { uri: b"/file", path: path.as_os_str().as_bytes(), ..nothing() };
         let Found::Answer(mut answer) = files::prepare(&Settings::default(), &asked) else {
             panic!("the file is there");
         };
@@ -159,17 +159,19 @@ fn a_file_that_shrinks_is_an_error_and_one_that_grows_is_not() {
     }
 }
 
-const NOTHING: Asked<'static> = Asked {
-    method: b"GET",
-    uri: b"",
-    args: b"",
-    path: b"",
-    root: 0,
-    index: &[],
-    fields: &[],
-    status: 0,
-    media: b"",
-};
+fn nothing() -> Asked<'static> {
+    Asked {
+        method: b"GET",
+        uri: b"",
+        args: b"",
+        path: b"",
+        root: 0,
+        index: &[],
+        fields: FieldList::default(),
+        status: 0,
+        media: b"",
+    }
+}
 
 fn conf() -> String {
     let places: String = PLACES
@@ -304,10 +306,10 @@ fn ours(
     fields: &[(&str, String)],
     status: u16,
 ) -> Seen {
-    let headers: Vec<Header<'_>> = fields
-        .iter()
-        .map(|(name, value)| Header { name, value: value.trim().as_bytes() })
-        .collect();
+    let lines: String =
+        fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.trim())).collect();
+    let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+    let (head, _) = KeptHead::lenient_request(head.as_bytes(), |_| true);
     let settings = (place.settings)();
     let (uri, args) = target.split_once('?').unwrap_or((target, ""));
     let mut uri = uri.replace("%20", " ").replace("%25", "%");
@@ -327,7 +329,7 @@ fn ours(
             path: path.as_bytes(),
             root: root.len(),
             index: place.index,
-            fields: &headers,
+            fields: head.fields(),
             status,
             media: b"",
         };

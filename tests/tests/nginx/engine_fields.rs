@@ -1,5 +1,6 @@
 //! Fields of upstreams and lines of logs beside the real nginx.
 
+use sheen::h1::kept::KeptHead;
 use sheen::route::cookies::Cookies;
 use sheen::route::evaluate::Context;
 use sheen::route::facts::{Answer, Facts};
@@ -260,17 +261,16 @@ fn log_line(escape: &str, format: &str, target: &str, value: &[u8]) -> Vec<u8> {
     let mut state = State::default();
     state.begin(&variables);
     let line = format!("GET {target} HTTP/1.1");
-    let fields = [
-        httparse::Header { name: "Authorization", value: b"Basic dXNlOnBhc3M=" },
-        httparse::Header { name: "A", value },
-        httparse::Header { name: "Cookie", value: b"b=1; c=2; d" },
-    ];
+    let mut head = format!("{line}\r\nAuthorization: Basic dXNlOnBhc3M=\r\nA: ").into_bytes();
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\nCookie: b=1; c=2; d\r\n\r\n");
+    let (head, _) = KeptHead::lenient_request(&head, |_| true);
     let normal = sheen::route::uri::normalise(target.as_bytes(), true, &mut state.uri).unwrap();
     state.args = target.as_bytes()[normal.args].to_vec();
     let facts = Facts {
         request_line: line.as_bytes(),
         method: b"GET",
-        fields: &fields,
+        fields: head.fields(),
         answer: Answer { status: 204, ..Answer::default() },
         ..Facts::default()
     };

@@ -134,7 +134,7 @@ impl Listen {
             ("ipv6only", Some("on")) => self.ipv6only = Some(true),
             ("ipv6only", Some("off")) => self.ipv6only = Some(false),
             ("so_keepalive", Some(value)) => {
-                let keep_alive = keep_alive(value);
+                let keep_alive = values::keepalive(value);
                 let wrong = || format!("invalid so_keepalive value: \"{value}\"");
                 self.so_keepalive = Some(keep_alive.ok_or_else(wrong)?);
             }
@@ -148,33 +148,6 @@ impl Listen {
 
 fn count(text: &str) -> Option<u32> {
     values::number(text.as_bytes()).and_then(|number| u32::try_from(number).ok())
-}
-
-/// `on`, `off` or `idle:interval:count`, each of which may be missing.
-fn keep_alive(text: &str) -> Option<Keepalive> {
-    match text {
-        "on" => return Some(Keepalive::On { idle: None, interval: None, probes: None }),
-        "off" => return Some(Keepalive::Off),
-        _ => {}
-    }
-    let mut parts = text.splitn(3, ':');
-    let idle = time_or_none(parts.next()?)?;
-    let interval = time_or_none(parts.next().unwrap_or_default())?;
-    let probes = match parts.next().unwrap_or_default() {
-        "" => None,
-        number => Some(count(number)?),
-    };
-    if idle.is_none() && interval.is_none() && probes.is_none() {
-        return None;
-    }
-    Some(Keepalive::On { idle, interval, probes })
-}
-
-fn time_or_none(text: &str) -> Option<Option<Duration>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    values::seconds(text.as_bytes()).map(Some)
 }
 
 fn listen_address(text: &str) -> Result<(ListenAddress, RangeInclusive<u16>), &'static str> {

@@ -35,13 +35,7 @@ pub(super) fn arguments(
             Some(_) => Err("index \"\" in \"index\" directive is invalid".to_owned()),
             None => Ok(()),
         },
-        "keepalive" => match values::number(directive.arg(0)) {
-            None | Some(0) => {
-                let value = directive.text(0);
-                Err(format!("invalid value \"{value}\" in \"keepalive\" directive"))
-            }
-            Some(_) => Ok(()),
-        },
+        "keepalive" => keepalive(directive),
         "keepalive_timeout" => {
             let first = values::milliseconds(directive.arg(0)).is_some();
             let second = directive.args().len() < 2 || values::seconds(directive.arg(1)).is_some();
@@ -69,12 +63,7 @@ pub(super) fn arguments(
         "use" if !WAYS_TO_WAIT.contains(&&*directive.text(0)) => {
             Err(format!("invalid event type \"{}\"", directive.text(0)))
         }
-        "worker_priority" => {
-            let digits = directive.arg(0);
-            let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
-            let invalid = || "\"worker_priority\" directive invalid number".to_owned();
-            values::number(digits).map(drop).ok_or_else(invalid)
-        }
+        "worker_priority" => worker_priority(directive),
         "worker_connections" => match values::number(directive.arg(0)) {
             Some(_) => Ok(()),
             None => Err(format!("invalid number \"{}\"", directive.text(0))),
@@ -106,6 +95,20 @@ fn variable(directive: &Directive, number: usize) -> Result<(), String> {
 
 fn always(directive: &Directive) -> Result<(), String> {
     if directive.args().len() < 3 { Ok(()) } else { one_of(directive, 2, &["always"]) }
+}
+
+fn keepalive(directive: &Directive) -> Result<(), String> {
+    let value = directive.text(0);
+    let number = values::number(directive.arg(0)).filter(|number| *number > 0);
+    let invalid = || format!("invalid value \"{value}\" in \"keepalive\" directive");
+    number.map(drop).ok_or_else(invalid)
+}
+
+fn worker_priority(directive: &Directive) -> Result<(), String> {
+    let digits = directive.arg(0);
+    let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
+    let invalid = || "\"worker_priority\" directive invalid number".to_owned();
+    values::number(digits).map(drop).ok_or_else(invalid)
 }
 
 fn root(directive: &Directive) -> Result<(), String> {

@@ -70,7 +70,7 @@ impl<'t> Lower<'t> {
             real_ip: self.real_ip(&server.scope),
             error_logs: self.error_logs(&server.scope),
             server: phases::Server {
-                locations: reading.builder.finish(),
+                locations: reading.builder.finish(&mut self.registry),
                 settings: reading.settings.into(),
             },
             locations: reading.locations.into_iter().flatten().collect(),

@@ -44,7 +44,7 @@ impl<'t> Lower<'t> {
             fields,
             method,
             passes_request_fields: scope.flag("proxy_pass_request_headers", true),
-            hidden: hidden(scope),
+            hidden: hidden(scope).into_iter().collect(),
             cookies: self.cookies(scope),
             intercepts: scope.flag("proxy_intercept_errors", false),
             ignores_redirect: scope
@@ -107,7 +107,7 @@ impl<'t> Lower<'t> {
 
 /// The fields of an answer that stay behind: those of nginx, and `proxy_hide_header`, without
 /// those of `proxy_pass_header`.
-fn hidden(scope: &Scope<'_>) -> Box<[Box<[u8]>]> {
+fn hidden(scope: &Scope<'_>) -> Vec<Vec<u8>> {
     let named = |name: &str| -> Vec<Vec<u8>> {
         scope.lines(&[name]).iter().map(|line| line.arg(0).to_ascii_lowercase()).collect()
     };
@@ -115,7 +115,7 @@ fn hidden(scope: &Scope<'_>) -> Box<[Box<[u8]>]> {
     let mut hidden = named("proxy_hide_header");
     hidden.extend(HIDDEN.iter().map(|name| name.to_vec()));
     hidden.retain(|name| !passed.contains(name));
-    hidden.into_iter().map(Vec::into_boxed_slice).collect()
+    hidden
 }
 
 /// What nginx hides unless told otherwise, without Date: there the app knows best.

@@ -10,6 +10,7 @@ use super::scope::Scope;
 use crate::config::address::resolve_by_system;
 use crate::config::{Listen, ListenAddress, ListenOptions};
 use crate::errno;
+use crate::lookup::Lookup;
 use crate::route::names::{Added, Names};
 
 /// All servers, in their order.
@@ -140,8 +141,8 @@ impl<'t> Lower<'t> {
 
     /// Which server answers for which name, for each address. Where nobody else listens, names mean
     /// nothing and are not looked at, as in nginx, unless there are expressions that capture.
-    pub(super) fn names(&mut self, servers: &Servers<'t>) -> HashMap<ListenAddress, Names> {
-        let mut names: HashMap<_, _> = servers
+    pub(super) fn names(&mut self, servers: &Servers<'t>) -> Lookup<ListenAddress, Names> {
+        let mut names: Lookup<_, _> = servers
             .defaults
             .iter()
             .map(|(address, default)| (address.clone(), Names::new(*default)))
