@@ -2,6 +2,7 @@
 //! lives.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -177,4 +178,22 @@ fn a_socket_goes_over_to_the_next_binary() {
     heir.signal(Signal::QUIT);
     heir.wait();
     wait::until("the end of the socket", || !path.exists());
+}
+
+#[test]
+fn a_test_says_that_the_machine_has_no_such_address() {
+    let dir = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let tested = |listen: &str| {
+        let http = format!("server {{ listen {listen}; return 204; }}");
+        let conf = sheen_tests::nginx_conf::write(dir.path(), &http, 1, 2);
+        let output = run(dir.path(), &["-t", "-c", &conf]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = tested("192.0.2.1:8081");
+    let words = "[emerg] bind() to 192.0.2.1:8081 failed (99: Cannot assign requested address)";
+    assert!(code == Some(1) && said.contains(words), "{said}");
+    let (code, said) = tested(&taken.to_string());
+    assert_eq!(code, Some(0), "{said}");
 }
