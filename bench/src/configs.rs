@@ -4,10 +4,11 @@
 //! the forwarding fields that apps need, kept connections to the upstream, WebSockets, no access
 //! log, nothing written to disk.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+
+use bench::nginx_rules::Rules;
 
 use crate::address::Address;
 use crate::machine;
@@ -132,7 +133,7 @@ fn nginx(words: &Words<'_>) -> String {
     let user = if machine::is_root() { "user root;\n" } else { "" };
     // Where there are several workers, each has a socket of its own, as sheen's have.
     let spread = if *workers > 1 { " reuseport" } else { "" };
-    let rules = if words.with_rules { rules() } else { Rules::none() };
+    let rules = if words.with_rules { Rules::many() } else { Rules::none() };
     let Rules { maps, before, place, inside } = &rules;
     format!(
         r#"{user}worker_processes {workers};
@@ -193,45 +194,6 @@ http {{
 }}
 "#
     )
-}
-
-/// What is put into the plain nginx.conf.
-struct Rules {
-    maps: String,
-    before: String,
-    /// The location of the bench's requests.
-    place: &'static str,
-    inside: &'static str,
-}
-
-impl Rules {
-    fn none() -> Self {
-        Self { maps: String::new(), before: String::new(), place: "/", inside: "" }
-    }
-}
-
-/// As a site with many apps has them: prefixes, some expressions, and the request's own location
-/// found last. Both maps, with an expression each, are read for every request.
-fn rules() -> Rules {
-    let mut before = String::new();
-    for number in 1..=40 {
-        let _ = writeln!(before, "        location /app{number}/ {{ proxy_pass http://app/; }}");
-    }
-    for number in 1..=9 {
-        let _ = writeln!(before, "        location ~ ^/old{number}/.*\\.html$ {{ return 410; }}");
-    }
-    let maps = "    map $http_user_agent $device { default desk; ~*mobile phone; ~*bot robot; }
-    map $uri $part { default other; /bytes/5 five; ~^/bytes/ bytes; }
-";
-    Rules {
-        maps: maps.to_owned(),
-        before,
-        place: "~ ^/bytes/[0-9]+$",
-        inside: "            rewrite ^/bytes/(.*)$ /bytes/$1 break;
-            proxy_set_header X-Device $device;
-            proxy_set_header X-Part $part;
-",
-    }
 }
 
 fn haproxy(words: &Words<'_>) -> String {

@@ -1,11 +1,14 @@
 //! What the hot functions work on: heads as browsers and Shiny send them, certificates, a TLS
 //! session.
 
+use std::cell::{Cell, OnceCell};
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use certstore::{CertSet, Resolver, Source, Store, tickets};
 use rcgen::{CertificateParams, KeyPair};
@@ -14,17 +17,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, SignatureScheme};
 use sheen::buf::Buf;
-use sheen::config::{Offer, native};
-use sheen::context::Snapshot;
+use sheen::config::load::{Source as ConfigSource, load};
+use sheen::config::{ListenAddress, Offer, native};
+use sheen::context::{HeldHttp, Snapshot};
 use sheen::log;
 use sheen::lookup::Lookup;
 use sheen::plan::{Context, Plan};
+use sheen::record::Identity;
 use sheen::redirect::{Location, Redirect};
 use sheen::route::Routes;
+use sheen::serve::{Arrived, Begun, Deed, Spare};
 use sheen::tls::config::Configs;
 use sheen::tls::{self, session::Session};
 
 use crate::hot;
+use crate::nginx_rules::Rules;
 
 /// As Firefox asks for a page of a Shiny app.
 pub const REQUEST: &[u8] = b"GET /app/?language=en HTTP/1.1\r\n\
@@ -136,7 +143,7 @@ pub fn snapshot() -> Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
         tls: Configs {
-            one: tls::config::server(&offer, resolver, ticketer, &offload),
+            one: tls::config::server(&offer, resolver, ticketer),
             by_address: Lookup::default(),
         },
         offload,
@@ -182,6 +189,95 @@ impl Planning {
         input.extend(REQUEST);
         hot::plan_request(input, REQUEST.len(), context, request, scratch)
     }
+}
+
+/// The same by an nginx.conf.
+#[derive(Debug)]
+pub struct PlanningByConf {
+    planning: Planning,
+    request: Vec<u8>,
+    http: HeldHttp,
+    identity: Rc<Identity>,
+    spare: Spare,
+}
+
+impl PlanningByConf {
+    pub fn new(rules: &Rules) -> Self {
+        let folder = Folder::new("nginx-conf");
+        let file = folder.0.join("nginx.conf");
+        fs::write(&file, conf(rules)).expect("the folder is ours");
+        let loaded = load(&ConfigSource::file(&file)).expect("the configuration is right");
+        let http = loaded.config.http.expect("an nginx.conf has servers").0;
+        let request =
+            String::from_utf8_lossy(REQUEST).replacen("/app/?language=en", "/bytes/1000", 1);
+        let identity = Identity {
+            number: 1,
+            address: "203.0.113.7".into(),
+            port: 50_000,
+            since_ms: 0,
+            introduction: None,
+            local: OnceCell::from(ListenAddress::Tcp(([127, 0, 0, 1], 8080).into())),
+            trusted: Cell::new(false),
+            handshake: OnceCell::new(),
+        };
+        Self {
+            planning: Planning::default(),
+            request: request.into_bytes(),
+            http: Rc::new(http),
+            identity: Rc::new(identity),
+            spare: Spare::default(),
+        }
+    }
+
+    /// Plans a request like [`REQUEST`]; false where it would not be proxied.
+    pub fn again(&mut self) -> bool {
+        let Planning { input, scratch, request } = &mut self.planning;
+        input.clear();
+        scratch.clear();
+        input.extend(&self.request);
+        let arrived = Arrived {
+            http: self.http.clone(),
+            identity: self.identity.clone(),
+            tries: Rc::default(),
+            begun_ms: 0,
+            tls: false,
+            requests: 1,
+            is_pipelined: false,
+            age: Duration::ZERO,
+            draining: false,
+            spare: std::mem::take(&mut self.spare),
+        };
+        let begun = hot::plan_by_conf(input, self.request.len(), arrived, request, scratch);
+        let Some(Begun { ongoing, deed }) = begun else { return false };
+        self.spare = ongoing.into_spare();
+        matches!(deed, Deed::Forward(_))
+    }
+}
+
+fn conf(rules: &Rules) -> String {
+    let Rules { maps, before, place, inside } = rules;
+    format!(
+        "events {{}}\nhttp {{
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+{maps}    upstream app {{ server 127.0.0.1:3838; keepalive 32; }}
+    server {{
+        listen 127.0.0.1:8080;
+        server_name {NAME};
+{before}        location {place} {{
+{inside}            proxy_pass http://app;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_read_timeout 1h;
+        }}
+    }}
+}}
+"
+    )
 }
 
 /// A server session and a client that have shaken hands.

@@ -10,6 +10,7 @@ use sheen::limits::Limits;
 use sheen::log;
 use sheen::plan::{self, Context, Plan};
 use sheen::redirect::{Location, Redirect};
+use sheen::serve::{self, Arrived, Begun};
 use sheen::tls::session::Session;
 
 use certstore::CertSet;
@@ -42,6 +43,18 @@ pub fn plan_request(
     scratch: &mut Vec<u8>,
 ) -> Option<Plan> {
     plan::plan(input, head_len, context, request, scratch).ok()
+}
+
+/// As `plan_request`, by an nginx.conf.
+#[inline(never)]
+pub fn plan_by_conf(
+    input: &mut Buf,
+    head_len: usize,
+    arrived: Arrived,
+    request: &mut log::Request,
+    scratch: &mut Vec<u8>,
+) -> Option<Begun> {
+    serve::begin(input, head_len, arrived, &Limits::default(), request, scratch).ok()
 }
 
 /// Everything between an answer head and the client: parse, framing, rewrite with HSTS, in front of

@@ -3,3 +3,4 @@
 
 pub mod fixtures;
 pub mod hot;
+pub mod nginx_rules;

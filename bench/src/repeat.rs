@@ -2,19 +2,22 @@
 
 use std::hint::black_box;
 
-use bench::fixtures::{self, Pair, Planning, Sender};
+use bench::fixtures::{self, Pair, Planning, PlanningByConf, Sender};
 use bench::hot;
+use bench::nginx_rules::Rules;
 use sheen::buf::Buf;
 use sheen::h1::head::{Table, parse_answer, parse_request};
 use sheen::limits::Limits;
 use sheen::redirect::Redirect;
 
 /// What can be counted: a name, and the function of `hot` whose instructions they are.
-pub(crate) const FUNCTIONS: [(&str, &str); 12] = [
+pub(crate) const FUNCTIONS: [(&str, &str); 14] = [
     ("parse_head", "parse_head"),
     ("frame_request", "frame_request"),
     ("plan_request", "plan_request"),
     ("plan_redirect", "plan_request"),
+    ("plan_by_conf", "plan_by_conf"),
+    ("plan_by_conf_rules", "plan_by_conf"),
     ("rewrite_answer", "rewrite_answer"),
     ("translate_answer", "translate_answer"),
     ("redirect_parts", "redirect_parts"),
@@ -40,6 +43,8 @@ pub(crate) fn run(name: &str, times: u64) -> Result<(), String> {
         }
         "plan_request" => plan(times, true),
         "plan_redirect" => plan(times, false),
+        "plan_by_conf" => plan_by_conf(times, &Rules::none()),
+        "plan_by_conf_rules" => plan_by_conf(times, &Rules::many()),
         "rewrite_answer" | "translate_answer" => answer(times, name == "rewrite_answer"),
         "redirect_parts" => {
             let redirect = Redirect::new(443);
@@ -64,6 +69,11 @@ fn plan(times: u64, tls: bool) {
     let context = fixtures::context(&snapshot, tls);
     let mut planning = Planning::default();
     again(times, || assert!(planning.again(&context).is_some()));
+}
+
+fn plan_by_conf(times: u64, rules: &Rules) {
+    let mut planning = PlanningByConf::new(rules);
+    again(times, || assert!(planning.again()));
 }
 
 fn answer(times: u64, rewrite_alone: bool) {

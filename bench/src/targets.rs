@@ -74,10 +74,7 @@ pub(crate) const TARGETS: [Target; 20] = [
         reason: "the medians differ by less than their spread",
         ..target("echo-one", Wanted::MedianAsNginx)
     },
-    Target {
-        reason: "rustls and its keys 2.4 kB, aws-lc 1.2 kB, the tunnel and its task 1.7 kB, small objects 0.9 kB",
-        ..target("idle", Wanted::KilobytesAtMost(5.0))
-    },
+    target("idle", Wanted::KilobytesAtMost(5.0)),
     target("swap", Wanted::None("failed")),
     target("swap", Wanted::None("closed")),
     target("swap", Wanted::CalmWhileChanging),

@@ -14,7 +14,7 @@ use crate::stage::Stage;
 /// Errors: why there is none, for the log.
 pub async fn read_header(worker: &Worker, socket: &Socket) -> Result<Header, String> {
     let watch = worker.registry.watch();
-    watch.enter(Stage::ReadProxyHeader, worker.shared.snapshot.load().limits.timeouts.handshake);
+    watch.enter(Stage::ReadProxyHeader, worker.snapshot().limits.timeouts.handshake);
     let mut bytes = Vec::new();
     loop {
         let wait = watch.wait(pin!(socket.readable())).await;

@@ -18,12 +18,11 @@
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::Permit;
 use crate::buf::Buf;
-use crate::context::{Live, Snapshot, Worker};
+use crate::context::{Held, Live, Worker};
 use crate::fault::{Cause, Closed, Fault, Refusal, Side};
 use crate::h1::head::{Search, leading_empty_lines};
 use crate::io::runtime;
@@ -48,7 +47,7 @@ mod http;
 #[derive(Debug)]
 pub struct Connection {
     worker: Rc<Worker>,
-    snapshot: Arc<Snapshot>,
+    snapshot: Held,
     identity: Rc<Identity>,
     client: Stream,
     /// Plaintext from the client that is not done with.
@@ -103,7 +102,7 @@ enum Next {
 impl Connection {
     pub fn new(
         worker: Rc<Worker>,
-        snapshot: Arc<Snapshot>,
+        snapshot: Held,
         socket: Socket,
         peer: Peer,
         introduction: Option<Introduction>,
@@ -159,11 +158,13 @@ impl Connection {
                 Arrival::Head(head_len) => head_len,
                 Arrival::Closed(closed) => return Ok(End::Closed(closed)),
             };
-            let next = match self.snapshot.http.clone() {
+            let next = match self.snapshot.http().cloned() {
                 None => self.exchange(head_len).await?,
                 Some(http) => Box::pin(self.exchange_http(http, head_len)).await?,
             };
             if let Next::Tunnel(opened) = next {
+                opened.upstream.rest()?;
+                self.client.rest()?;
                 return Ok(End::Tunnel(opened));
             }
             self.record.is_complete.set(true);
@@ -187,12 +188,11 @@ impl Connection {
         Ok(None)
     }
 
-    /// A reload reaches connections that stay open, between two of their requests. While there is
-    /// none, the reference count that all workers share is left alone.
+    /// A reload reaches connections that stay open, between two of their requests.
     fn take_published(&mut self) {
-        let published = self.worker.shared.snapshot.load();
-        if !Arc::ptr_eq(&published, &self.snapshot) {
-            self.snapshot = Arc::clone(&published);
+        let published = self.worker.snapshot();
+        if !published.is(&self.snapshot) {
+            self.snapshot = published;
             self.find_front();
         }
     }
@@ -335,13 +335,10 @@ impl Connection {
     }
 
     fn become_tunnel(self, opened: Opened) {
-        let Self { worker, identity, client, input, mut record, permit, live, .. } = self;
+        let Self { identity, client, input, mut record, permit, live, .. } = self;
         let Opened { upstream, sent, idle } = opened;
         record.shrink();
-        upstream.rest();
-        client.rest();
         let tunnel = Tunnel {
-            worker,
             identity,
             client,
             upstream,

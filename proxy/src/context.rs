@@ -1,6 +1,7 @@
 //! What a connection finds on its worker, and what all workers share.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -44,10 +45,48 @@ pub struct Snapshot {
     pub http: Option<Arc<Http>>,
 }
 
+/// A snapshot as the connections of one worker hold it. They count by themselves: a count that all
+/// workers share would go from core to core with every exchange.
+#[derive(Debug, Clone)]
+pub struct Held(Rc<Holding>);
+
+#[derive(Debug)]
+struct Holding {
+    snapshot: Arc<Snapshot>,
+    http: Option<HeldHttp>,
+}
+
+/// [`Snapshot::http`] in the hands of one worker.
+pub type HeldHttp = Rc<Arc<Http>>;
+
+impl Held {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        let http = snapshot.http.clone().map(Rc::new);
+        Self(Rc::new(Holding { snapshot, http }))
+    }
+
+    pub fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub fn http(&self) -> Option<&HeldHttp> {
+        self.0.http.as_ref()
+    }
+}
+
+impl Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0.snapshot
+    }
+}
+
 /// A worker, as its connections see it.
 #[derive(Debug)]
 pub struct Worker {
     pub shared: Arc<Shared>,
+    held: RefCell<Held>,
     pub registry: Rc<Registry>,
     pub pool: Pool,
     pub log: log::Sink,
@@ -77,8 +116,19 @@ impl Worker {
             spares: RefCell::new(Vec::new()),
             phase: Cell::new(Phase::Running),
             live: Cell::new(0),
+            held: RefCell::new(Held::new(shared.snapshot.load_full())),
             shared,
         })
+    }
+
+    /// What is published. While that is what it was, nothing is touched that other workers touch.
+    pub fn snapshot(&self) -> Held {
+        let published = self.shared.snapshot.load();
+        let mut held = self.held.borrow_mut();
+        if !Arc::ptr_eq(&published, &held.0.snapshot) {
+            *held = Held::new(Arc::clone(&published));
+        }
+        held.clone()
     }
 
     pub fn is_draining(&self) -> bool {
@@ -107,6 +157,10 @@ impl Live {
     pub fn new(worker: &Rc<Worker>) -> Self {
         worker.live.set(worker.live.get() + 1);
         Self(worker.clone())
+    }
+
+    pub fn worker(&self) -> &Worker {
+        &self.0
     }
 }
 

@@ -158,8 +158,14 @@ pub const SPARE_PIPES_MAX: usize = 16;
 /// Key updates that a client may send in a minute once the kernel does its TLS: each is a round of
 /// key derivation and system calls.
 pub const KEY_UPDATES_PER_MINUTE_MAX: u32 = 8;
-/// Warning alerts that a client may send on one connection once the kernel does its TLS.
+/// Warning alerts that a client may send on one connection once rustls no longer does its TLS.
 pub const WARNING_ALERTS_MAX: u8 = 4;
+/// Key updates that a client of a tunnel may send one after another without data between them.
+pub const KEY_UPDATES_BETWEEN_DATA_MAX: u8 = 32;
+/// Records that a tunnel leaves under its key's limit, for all that is not data.
+pub const RECORDS_IN_RESERVE: u64 = 64;
+/// Expanded keys of tunnels that a worker keeps, at 0.7 KiB each; a tunnel has two.
+pub const KEY_CONTEXTS_MAX: usize = 2048;
 /// Sends after which the kernel is asked how many records it has sent under the present key.
 pub const SENDS_PER_RECORD_COUNT: u32 = 1024;
 /// Records left under a key's limit when it is renewed, or the connection ends.

@@ -20,6 +20,9 @@ use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, UpstreamAddress};
 mod output;
 mod syslog;
 
+#[doc(hidden)]
+pub use syslog::fuzz as fuzz_syslog;
+
 /// What the log of one exchange says.
 #[derive(Debug)]
 pub struct Access<'a> {

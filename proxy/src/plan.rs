@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::acme;
 use crate::buf::Buf;
-use crate::config::{PlainHttp, Upstream};
+use crate::config::{PlainHttp, Upstream, UpstreamAddress};
 use crate::context::Snapshot;
 use crate::fault::Refusal;
 use crate::h1::framing::{self, Length};
@@ -21,7 +21,7 @@ use crate::h1::websocket::Upgrade;
 use crate::limits::Limits;
 use crate::log;
 use crate::relay::Body;
-use crate::route::{Found, Location, Site, path};
+use crate::route::{Found, Location, Site, http, path};
 use crate::serve::Ongoing;
 
 /// What a request asks of its connection, whatever becomes of it.
@@ -61,7 +61,7 @@ pub enum Deed {
 
 #[derive(Debug)]
 pub struct Forward {
-    pub upstream: Arc<Upstream>,
+    pub to: Destination,
     /// Bytes of the new head at the front of the buffer.
     pub head: usize,
     /// Head and body that the app gets in the place of the client's, which is read and dropped; no
@@ -73,10 +73,17 @@ pub struct Forward {
     pub repeatable: bool,
     pub expects_continue: bool,
     pub upload: Upload,
-    /// Those of its location, where it has its own.
-    pub limits: Option<Arc<Limits>>,
     /// What its answer goes by, where nginx.conf says it.
     pub ongoing: Option<RefCell<Box<Ongoing>>>,
+}
+
+/// Whose app it is, as numbers: counted references would be counted by all workers at once.
+#[derive(Debug)]
+pub enum Destination {
+    /// Of a site.
+    Site { site: usize, location: usize },
+    /// Of a server as nginx.conf has them; and the upstream, where variables named it.
+    Host { host: usize, location: usize, named: Option<Arc<Upstream>> },
 }
 
 /// How much of a request with a body has been sent.
@@ -90,9 +97,33 @@ pub enum Upload {
     Done,
 }
 
-impl Forward {
-    pub fn limits<'a>(&'a self, snapshot: &'a Snapshot) -> &'a Limits {
-        self.limits.as_deref().unwrap_or(&snapshot.limits)
+impl Destination {
+    /// Those of its location, where it has its own. `snapshot` is what it was planned by.
+    pub fn limits<'a>(&self, snapshot: &'a Snapshot) -> &'a Limits {
+        match (self, &snapshot.http) {
+            (Self::Host { host, location, .. }, Some(http)) => {
+                &http.hosts[*host].locations[*location].limits
+            }
+            _ => &snapshot.limits,
+        }
+    }
+
+    /// The addresses to ask; none only where there is no app.
+    pub fn addresses<'a>(&'a self, snapshot: &'a Snapshot) -> &'a [UpstreamAddress] {
+        let upstream = match (self, &snapshot.http) {
+            (Self::Site { site, location }, _) => {
+                Some(&snapshot.routes.site(*site).location(*location).upstream)
+            }
+            (Self::Host { named: Some(upstream), .. }, _) => Some(&**upstream),
+            (Self::Host { host, location, .. }, Some(http)) => {
+                match &http.hosts[*host].locations[*location].content {
+                    http::Content::Proxy(proxy) => proxy.upstream.as_deref(),
+                    http::Content::Files => None,
+                }
+            }
+            (Self::Host { .. }, None) => None,
+        };
+        upstream.map_or(&[], |upstream| &upstream.addresses)
     }
 }
 
@@ -160,7 +191,8 @@ pub fn plan(
         _ => target,
     };
     let incoming = Incoming { head: &head, raw, target, length, upgrade };
-    let forward = forward(&incoming, location, context, scratch)?;
+    let to = Destination::Site { site: site_index, location: location.number };
+    let forward = forward(&incoming, (to, location), context, scratch)?;
     input.replace_front(head_len, scratch);
     plan(Deed::Forward(forward))
 }
@@ -168,7 +200,7 @@ pub fn plan(
 /// Writes the app's head into `scratch`.
 fn forward(
     incoming: &Incoming<'_, '_, '_>,
-    location: &Location,
+    (to, location): (Destination, &Location),
     context: &Context<'_>,
     scratch: &mut Vec<u8>,
 ) -> Result<Forward, Refusal> {
@@ -183,7 +215,7 @@ fn forward(
     scratch.clear();
     rewrite::request(scratch, incoming, app_path(&incoming.target, location)?, &forwarded);
     Ok(Forward {
-        upstream: location.upstream.clone(),
+        to,
         head: scratch.len(),
         instead: None,
         body,
@@ -194,7 +226,6 @@ fn forward(
             && *length != Length::None
             && head.fields.lists(Name::Expect, b"100-continue"),
         upload: Upload::Whole,
-        limits: None,
         ongoing: None,
     })
 }

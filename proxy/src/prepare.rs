@@ -143,7 +143,7 @@ pub fn snapshot(
     Snapshot {
         routes: Routes::new(&config.sites),
         limits: config.limits.clone(),
-        tls: tls_configs(config, store, ticketer, &offload),
+        tls: tls_configs(config, store, ticketer),
         offload,
         redirect: Redirect::new(https_port),
         trusted_proxies: config.trusted_proxies.clone(),
@@ -155,11 +155,9 @@ fn tls_configs(
     config: &Config,
     store: &Arc<Store>,
     ticketer: &Arc<dyn ProducesTickets>,
-    offload: &Offload,
 ) -> Configs {
     let one = Arc::new(Resolver(store.clone()));
-    let make =
-        |offer: &Offer, resolver| tls::config::server(offer, resolver, ticketer.clone(), offload);
+    let make = |offer: &Offer, resolver| tls::config::server(offer, resolver, ticketer.clone());
     let http = config.http.as_ref().map(|compiled| &compiled.0);
     let own = http.into_iter().flat_map(|http| {
         http.offers.iter().map(|(address, offer)| {

@@ -327,35 +327,38 @@ pub async fn discard(
     }
 }
 
-/// One direction of a tunnel, to its end; returns the bytes it moved. Both ends' deadlines move
-/// with every byte.
-pub async fn pump(
-    from: &Stream,
-    to: &Stream,
-    buf: &mut Buf,
-    idle: &Cell<Duration>,
-    moved: &Cell<u64>,
-) -> Result<(), Fault> {
-    let mut turn = Turn::default();
-    loop {
-        if !buf.is_empty() {
-            to.write(buf.data()).await?;
-            moved.set(moved.get() + buf.len() as u64);
-            buf.clear();
-        }
-        match from.read(buf).await? {
-            Input::Data => {
-                from.watch.postpone(idle.get());
-                to.watch.postpone(idle.get());
-                turn.piece().await;
+/// One direction of a tunnel, to its end; `moved` counts the bytes. Both ends' deadlines move with
+/// every byte.
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its arguments twice, idle tunnels too"
+)]
+pub fn pump<'a>(
+    from: &'a Stream,
+    to: &'a Stream,
+    buf: &'a mut Buf,
+    idle: &'a Cell<Duration>,
+    moved: &'a Cell<u64>,
+) -> impl Future<Output = Result<(), Fault>> + 'a {
+    async move {
+        let mut turn = Turn::default();
+        loop {
+            if !buf.is_empty() {
+                to.write(buf.data()).await?;
+                moved.set(moved.get() + buf.len() as u64);
+                buf.clear();
             }
-            Input::End => return to.finish().await,
-            Input::Truncated => {
-                return Err(Fault {
-                    stage: Stage::Tunnel,
-                    side: Side::Client,
-                    cause: Cause::Truncated,
-                });
+            match from.read(buf).await? {
+                Input::Data => {
+                    from.watch.postpone(idle.get());
+                    to.watch.postpone(idle.get());
+                    turn.piece().await;
+                }
+                Input::End => return to.finish().await,
+                Input::Truncated => {
+                    let (stage, side, cause) = (Stage::Tunnel, Side::Client, Cause::Truncated);
+                    return Err(Fault { stage, side, cause });
+                }
             }
         }
     }

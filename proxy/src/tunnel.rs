@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::admission::Permit;
 use crate::buf::Buf;
-use crate::context::{Live, Worker};
+use crate::context::Live;
 use crate::fault::{Cause, Fault};
 use crate::record::{Identity, Record, log_access, log_fault};
 use crate::relay::pump;
@@ -21,7 +21,6 @@ use crate::tls::stream::Stream;
 
 #[derive(Debug)]
 pub struct Tunnel {
-    pub worker: Rc<Worker>,
     pub identity: Rc<Identity>,
     pub client: Stream,
     pub upstream: Stream,
@@ -38,7 +37,7 @@ pub struct Tunnel {
 /// Runs the tunnel to its end, and logs it.
 pub async fn run(mut tunnel: Box<Tunnel>) {
     let Tunnel {
-        worker, identity, client, upstream, from_client, from_upstream, idle, record, ..
+        live, identity, client, upstream, from_client, from_upstream, idle, record, ..
     } = &mut *tunnel;
     client.watch.enter(Stage::Tunnel, *idle);
     upstream.watch.enter(Stage::Tunnel, *idle);
@@ -52,7 +51,7 @@ pub async fn run(mut tunnel: Box<Tunnel>) {
         watches.iter().for_each(|watch| watch.postpone(idle.get()));
     })
     .await;
-    let is_whole = end.is_ok();
+    let (worker, is_whole) = (live.worker(), end.is_ok());
     if let Err(fault) = end {
         client.abandon();
         log_fault(worker, identity, record, record.ongoing.borrow().as_deref(), &ordinary(fault));

@@ -187,7 +187,7 @@ async fn tick(worker: Rc<Worker>) {
         timer::sleep(worker.registry.tick()).await;
         let now_ms = begun.elapsed().as_millis() as u64;
         worker.registry.sweep(now_ms);
-        let idle = worker.shared.snapshot.load().limits.timeouts.upstream_idle;
+        let idle = worker.snapshot().limits.timeouts.upstream_idle;
         worker.pool.sweep(now_ms, idle);
         buf::trim();
         worker.log.flush();
@@ -250,7 +250,7 @@ async fn survive(worker: &Worker, error: &io::Error) -> bool {
 }
 
 fn begin(worker: &Rc<Worker>, socket: Socket, peer: Peer, protocol: Protocol) {
-    let snapshot = worker.shared.snapshot.load_full();
+    let snapshot = worker.snapshot();
     let trusted = trusts(&snapshot, peer);
     // Behind a balancer the client is counted once it is known.
     let counted = if trusted || protocol.proxy_header { None } else { peer.ip() };
@@ -288,7 +288,7 @@ async fn introduced(
             return;
         }
     };
-    let snapshot = worker.shared.snapshot.load_full();
+    let snapshot = worker.snapshot();
     let client = client.map_or(from, Peer::Tcp);
     let trusted = trusts(&snapshot, client);
     if let Some(address) = client.ip().filter(|_| !trusted)

@@ -5,12 +5,16 @@
 //! mutations of it.
 
 mod files;
+mod logs;
 mod messages;
 mod naive;
+mod records;
 mod routing;
 
 pub use files::conditional;
+pub use logs::{real_ip, syslog};
 pub use messages::{answer, framing, head};
+pub use records::records;
 pub use routing::{regex, template, uri};
 
 use sheen::buf::Buf;

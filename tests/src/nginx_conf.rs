@@ -1,4 +1,4 @@
-//! Running sheen, and the real nginx beside it, on the same nginx.conf.
+//! Running sheen on an nginx.conf. [`crate::both`] runs the real nginx beside it.
 
 use std::fs;
 use std::net::SocketAddr;

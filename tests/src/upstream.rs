@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -92,6 +93,19 @@ impl Upstream {
     /// Answers every request with 200 and `body`.
     pub fn ok(body: &str) -> Self {
         Self::answering(ok(body))
+    }
+
+    /// Answers every request with 200 and `finished`, once the flag is set.
+    pub fn patient() -> (Self, Arc<AtomicBool>) {
+        let go = Arc::new(AtomicBool::new(false));
+        let gate = Arc::clone(&go);
+        let app = Self::start(move |conn| {
+            conn.answer_all(|_| {
+                wait::until("leave to answer", || gate.load(Ordering::SeqCst));
+                ok("finished").into_bytes()
+            });
+        });
+        (app, go)
     }
 
     /// Answers every request with the head it received as the body: what the app sees.

@@ -51,7 +51,7 @@ impl Connection {
             };
             return Ok(match outcome {
                 Outcome::Tunnel => {
-                    let idle = forward.limits(&self.snapshot).timeouts.tunnel_idle;
+                    let idle = forward.to.limits(&self.snapshot).timeouts.tunnel_idle;
                     Next::Tunnel(Box::new(Opened { upstream, sent: from_upstream, idle }))
                 }
                 Outcome::Intercepted(status) => Next::Intercepted(status),
@@ -72,8 +72,8 @@ impl Connection {
         forward: &Forward,
         pooled: bool,
     ) -> Result<(Stream, UpstreamAddress, bool), Fault> {
-        let addresses = &forward.upstream.addresses;
-        let timeouts = &forward.limits(&self.snapshot).timeouts;
+        let addresses = forward.to.addresses(&self.snapshot);
+        let timeouts = &forward.to.limits(&self.snapshot).timeouts;
         let idle =
             if pooled { self.worker.pool.take(addresses, !forward.repeatable) } else { None };
         let (stream, address, reused) = match idle {
@@ -103,9 +103,9 @@ impl Connection {
         from_upstream: &mut Buf,
     ) -> Result<Outcome, Fault> {
         let Self { worker, snapshot, client, input, record, .. } = self;
-        let Forward { upgrade, ongoing, limits, body, upload: uploaded, instead, .. } = forward;
+        let Forward { upgrade, ongoing, to, body, upload: uploaded, instead, .. } = forward;
         let (upgrade, ongoing) = (*upgrade, ongoing.as_ref());
-        let limits = limits.as_deref().unwrap_or(&snapshot.limits);
+        let limits = to.limits(snapshot);
         let uploading = &Cell::new(false);
         let exchange = Exchange {
             worker,
@@ -165,7 +165,7 @@ impl Connection {
         if forward.expects_continue && self.input.is_empty() {
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let limit = forward.limits(&self.snapshot).timeouts.request_body;
+        let limit = forward.to.limits(&self.snapshot).timeouts.request_body;
         relay::discard(&self.client, &mut self.input, &mut forward.body, limit).await?;
         forward.upload = Upload::Done;
         Ok(())

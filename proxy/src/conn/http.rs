@@ -2,11 +2,11 @@
 //! app may lead to another decision.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Connection, Next};
 use crate::buf::Buf;
+use crate::context::HeldHttp;
 use crate::fault::{Cause, Fault, Side};
 use crate::files::{self, FileBody};
 use crate::h1::framing::Length;
@@ -15,7 +15,6 @@ use crate::limits::{DISCARDED_BYTES_MAX, LINGER};
 use crate::plan::{Forward, Upload};
 use crate::record::{log_event, log_fault, unix_ms};
 use crate::relay::Body;
-use crate::route::http::Http;
 use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing, Rest};
 use crate::stage::{Interrupt, Stage};
 use crate::tls::stream::Input;
@@ -23,7 +22,7 @@ use crate::tls::stream::Input;
 impl Connection {
     pub(super) async fn exchange_http(
         &mut self,
-        http: Arc<Http>,
+        http: HeldHttp,
         head_len: usize,
     ) -> Result<Next, Fault> {
         let Begun { mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
@@ -121,7 +120,7 @@ impl Connection {
         }
     }
 
-    fn begin_http(&mut self, http: &Arc<Http>, head_len: usize) -> Result<Begun, Fault> {
+    fn begin_http(&mut self, http: &HeldHttp, head_len: usize) -> Result<Begun, Fault> {
         let (arrived, limits) = (self.arrived(http), &http.hosts[self.front.host].limits);
         let scratch = &mut *self.worker.scratch.borrow_mut();
         let said = &mut self.record.request;
@@ -129,7 +128,7 @@ impl Connection {
             .map_err(|refusal| self.refuse(refusal))
     }
 
-    fn arrived(&self, http: &Arc<Http>) -> Arrived {
+    fn arrived(&self, http: &HeldHttp) -> Arrived {
         let reads = http.variables.reads;
         self.record.tries.time(reads.tries);
         let begun_ms = || {
@@ -154,7 +153,7 @@ impl Connection {
     /// Puts a request that was refused before it was understood on record, so that it is logged as
     /// its server logs.
     pub(super) fn record_refused(&mut self) {
-        let Some(http) = self.snapshot.http.clone() else { return };
+        let Some(http) = self.snapshot.http().cloned() else { return };
         if !self.record.has_request() || self.record.ongoing.borrow().is_some() {
             return;
         }

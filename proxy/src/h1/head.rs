@@ -135,8 +135,9 @@ impl Search {
     ///
     /// Errors: a line that ends in LF alone. `bytes` must begin with what earlier calls saw.
     pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        while let Some(at) = memchr::memchr(b'\n', bytes.get(self.seen..).unwrap_or_default()) {
-            let lf = self.seen + at;
+        let begin = self.seen;
+        for at in memchr::memchr_iter(b'\n', bytes.get(begin..).unwrap_or_default()) {
+            let lf = begin + at;
             if lf == 0 || bytes[lf - 1] != b'\r' {
                 return Err(Refusal::bad_request("line ends in LF without CR"));
             }

@@ -287,7 +287,6 @@ fn is_alias(name: Name, header: &Header<'_>) -> bool {
     name == Name::Other && Name::aliased(header.name.as_bytes()).is_some()
 }
 
-/// True for a word of Connection that names a field.
 /// True for a word of Connection that may be the name of a field.
 pub fn is_nomination(word: &[u8]) -> bool {
     ![&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|known| word.eq_ignore_ascii_case(known))

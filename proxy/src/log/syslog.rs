@@ -87,6 +87,14 @@ impl Socket {
     }
 }
 
+/// For the fuzzer: the datagram of a line.
+#[doc(hidden)]
+pub fn fuzz(syslog: &Syslog, line: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    Sender::new(syslog).append(line, &mut message);
+    message
+}
+
 /// The severity of an error line: `2026/11/21 12:00:00 [error] ...`.
 fn level_of(line: &[u8]) -> Option<u8> {
     let rest = line.get(TIME_BYTES..)?.strip_prefix(b"[")?;

@@ -78,7 +78,6 @@ pub mod uri;
 pub mod variable;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::config::{self, App, PlainHttp, Upstream};
 use crate::lookup::Lookup;
@@ -109,10 +108,12 @@ pub struct Site {
 
 #[derive(Debug)]
 pub struct Location {
+    /// Among those of its site.
+    pub number: usize,
     pub prefix: Box<str>,
     pub strip_prefix: bool,
     pub app: App,
-    pub upstream: Arc<Upstream>,
+    pub upstream: Upstream,
 }
 
 /// What a path leads to.
@@ -168,11 +169,12 @@ impl Site {
             Some(value) => format!("Strict-Transport-Security: {value}\r\n").into_bytes(),
             None => Vec::new(),
         };
-        let locations = site.locations.iter().map(|location| Location {
+        let locations = site.locations.iter().enumerate().map(|(number, location)| Location {
+            number,
             prefix: location.prefix.as_str().into(),
             strip_prefix: location.strip_prefix,
             app: location.app,
-            upstream: Arc::new(location.upstream.clone()),
+            upstream: location.upstream.clone(),
         });
         Self {
             name: site
@@ -185,6 +187,10 @@ impl Site {
             acme_webroot: site.acme_webroot.clone(),
             locations: locations.collect(),
         }
+    }
+
+    pub fn location(&self, number: usize) -> &Location {
+        &self.locations[number]
     }
 
     /// The location of a normal path (see [`path::normal`]).

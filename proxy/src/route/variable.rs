@@ -184,7 +184,7 @@ impl Registry {
             let builtin = || builtin::find(&name).map(Source::Builtin);
             match defined.or_else(builtin).or_else(|| prefixed(&name)) {
                 Some(source) => {
-                    if matches!(source, Source::Builtin(_))
+                    if matches!(source, Source::Builtin(_) | Source::Prefixed(..))
                         && let Some(why) = builtin::unset(&name)
                     {
                         unset.push((name, why));

@@ -14,7 +14,7 @@ use crate::errno;
 use crate::h1::framing::Length;
 use crate::h1::kept::KeptHead;
 use crate::h1::websocket::Upgrade;
-use crate::route::http::{Content, Host, Http};
+use crate::route::http::{Content, Host, Http, RequestBody};
 use crate::route::phases::{Decision, Probe, Run};
 
 /// What the content of a location is made with.
@@ -69,7 +69,8 @@ impl Contents<'_> {
                 Sought::Other(decision) => ControlFlow::Continue(decision),
             };
         };
-        if self.is_spent && !run.context.state.method_is_get {
+        let passes_body = matches!(proxy.body, RequestBody::Passed);
+        if self.is_spent && passes_body && !run.context.state.method_is_get {
             // A named location asks for the request as it was, and its body is gone.
             let status = run.context.state.status_override;
             let status = if status > 0 { status } else { 502 };
@@ -81,7 +82,7 @@ impl Contents<'_> {
         let body = whole(self.body, length).filter(|body| body.len() <= kept);
         let asked = request::Asked { proxy, head, body, length, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
-            Ok((upstream, upgrade)) => ControlFlow::Break(Choice::Proxy { upstream, upgrade }),
+            Ok((named, upgrade)) => ControlFlow::Break(Choice::Proxy { named, upgrade }),
             Err(status) => ControlFlow::Continue(run.fail(status, location)),
         }
     }

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::accel::Handed;
@@ -11,6 +10,7 @@ use super::files::Complaint;
 use super::plan::Left;
 use super::request::Proxied;
 use crate::config::ErrorLog;
+use crate::context::HeldHttp;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
 use crate::h1::kept::{FieldList, KeptHead};
@@ -30,7 +30,7 @@ use crate::tries::{Attempt, Tries};
 /// One request.
 #[derive(Debug)]
 pub struct Ongoing {
-    pub(super) http: Arc<Http>,
+    pub(super) http: HeldHttp,
     pub(super) state: Box<State>,
     pub(super) texts: Texts,
     /// Which server serves it.

@@ -11,7 +11,8 @@ use super::files;
 use super::ongoing::{self, Client, Kept, Ongoing, Seen, Spare};
 use super::own;
 use crate::buf::Buf;
-use crate::config::Level;
+use crate::config::{Level, Upstream};
+use crate::context::HeldHttp;
 use crate::fault::Refusal;
 use crate::files::FileBody;
 use crate::h1::framing::{self, Length};
@@ -22,11 +23,11 @@ use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
 use crate::limits::Limits;
 use crate::log;
-use crate::plan::{Forward, Terms, Upload, wants_keep_alive};
+use crate::plan::{Destination, Forward, Terms, Upload, wants_keep_alive};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
-use crate::route::http::{Content, Http, RequestBody};
+use crate::route::http::{Content, RequestBody};
 use crate::route::names;
 use crate::route::phases::{Decision, Run};
 use crate::route::uri;
@@ -57,7 +58,7 @@ pub enum Deed {
 /// What is known of the connection a request came on.
 #[derive(Debug)]
 pub struct Arrived {
-    pub http: Arc<Http>,
+    pub http: HeldHttp,
     pub identity: Rc<Identity>,
     pub tries: Rc<Tries>,
     /// When the first byte of the request came.
@@ -224,7 +225,8 @@ pub(super) fn again(
 pub(super) enum Choice {
     /// The app's head is in the scratch buffer.
     Proxy {
-        upstream: Arc<crate::config::Upstream>,
+        /// Where variables named it.
+        named: Option<Arc<Upstream>>,
         upgrade: Upgrade,
     },
     /// With the lines of an answer of status 416.
@@ -365,14 +367,14 @@ fn forwarded(
     ongoing: &mut Ongoing,
     scratch: &[u8],
 ) -> Result<Deed, Refusal> {
-    let (upstream, upgrade) = match choice {
+    let (named, upgrade) = match choice {
         Choice::Reply(reply) => return Ok(reply.finish(ongoing)),
         Choice::File(answer, range) => return Ok(files::finish(*answer, &range, ongoing)),
         Choice::Close { status } => return Ok(Deed::Close { status }),
-        Choice::Proxy { upstream, upgrade } => (upstream, upgrade),
+        Choice::Proxy { named, upgrade } => (named, upgrade),
     };
     let location = ongoing.in_force();
-    let (limits, max) = (location.limits.clone(), location.body_kept_bytes);
+    let max = location.body_kept_bytes;
     let own = match &location.content {
         Content::Proxy(proxy) => match proxy.body {
             RequestBody::Set(_) => true,
@@ -381,7 +383,7 @@ fn forwarded(
         },
         Content::Files => false,
     };
-    let mut body = Body::of_request(ongoing.length, limits.request_body_bytes_max)?;
+    let mut body = Body::of_request(ongoing.length, location.limits.request_body_bytes_max)?;
     if ongoing.http.variables.reads.request_body {
         ongoing.kept.body = whole(&input.data()[head_len..], ongoing.length)
             .filter(|body| body.len() <= max)
@@ -397,7 +399,7 @@ fn forwarded(
     }
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
-        upstream,
+        to: Destination::Host { host: ongoing.host, location: ongoing.location, named },
         head: if own { 0 } else { scratch.len() },
         instead: own.then(|| scratch.to_vec()),
         body,
@@ -406,7 +408,6 @@ fn forwarded(
             && matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
         expects_continue: ongoing.expects_continue,
         upload: Upload::Whole,
-        limits: Some(limits),
         ongoing: None,
     }))
 }

@@ -48,13 +48,14 @@ struct Wishes {
 }
 
 impl Asked<'_> {
-    /// Writes the head, and `$proxy_host` and `$proxy_port`. Errors: a status.
+    /// Writes the head, and `$proxy_host` and `$proxy_port`; the upstream, where variables name it.
+    /// Errors: a status.
     pub(super) fn write(
         &self,
         context: &mut Context<'_>,
         out: &mut Vec<u8>,
         proxied: &mut Proxied,
-    ) -> Result<(Arc<Upstream>, Upgrade), u16> {
+    ) -> Result<(Option<Arc<Upstream>>, Upgrade), u16> {
         let mut room = Vec::new();
         let url = self.proxy.pass.url(context, &mut room).map_err(|_| 500_u16)?;
         proxied.host.clear();
@@ -63,9 +64,9 @@ impl Asked<'_> {
         if let Some(port) = url.port() {
             proxied.port.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
         }
-        let upstream = match &self.proxy.upstream {
-            Some(upstream) => upstream.clone(),
-            None => self.named(&url)?,
+        let named = match self.proxy.upstream {
+            Some(_) => None,
+            None => Some(self.named(&url)?),
         };
         // Templates of the fields read these.
         let facts = crate::route::facts::Facts {
@@ -112,7 +113,7 @@ impl Asked<'_> {
         let upgrades = wishes.upgrade && wishes.connection && body.is_none();
         let upgrade = if upgrades { self.upgrade } else { Upgrade::None };
         self.framing(upgrade, body.as_deref(), out);
-        Ok((upstream, upgrade))
+        Ok((named, upgrade))
     }
 
     /// The upstream that variables name: a group, or an address.

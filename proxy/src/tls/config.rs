@@ -11,7 +11,6 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
-use super::ktls::Offload;
 use crate::config::{ListenAddress, Offer, Protocols, Tickets};
 use crate::lookup::Lookup;
 
@@ -40,7 +39,6 @@ pub fn server(
     offer: &Offer,
     resolver: Arc<dyn ResolvesServerCert>,
     ticketer: Arc<dyn ProducesTickets>,
-    offload: &Offload,
 ) -> Arc<ServerConfig> {
     let versions: &[&rustls::SupportedProtocolVersion] = match offer.protocols {
         Protocols { tls12: true, tls13: false } => &[&rustls::version::TLS12],
@@ -70,8 +68,8 @@ pub fn server(
         .with_cert_resolver(Arc::new(NoteName(resolver)));
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     config.ignore_client_order = offer.own_order;
-    // The kernel needs them when it does TLS; nobody else does.
-    config.enable_secret_extraction = offload.is_some();
+    // They leave rustls, not the process: for tunnels (`tls::lean`), and for the kernel.
+    config.enable_secret_extraction = true;
     config.ticketer = match offer.tickets {
         Tickets::Kept => ticketer,
         Tickets::For(time) => tickets::limited(ticketer, time),

@@ -9,21 +9,27 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, ConnectionTrafficSecrets, Error, RootCertStore, ServerConfig,
+    SupportedCipherSuite,
 };
 
 use super::session::Session;
 
 /// A session and a client that trusts it: TLS 1.3 with AES-128-GCM, and both give their keys away.
 pub(super) fn ends() -> (Session, ClientConnection) {
+    ends_of(cipher_suite::TLS13_AES_128_GCM_SHA256)
+}
+
+/// The same with another suite, and its version; ECDSA.
+pub(super) fn ends_of(suite: SupportedCipherSuite) -> (Session, ClientConnection) {
     let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let cert = CertificateDer::from(key.cert.der().to_vec());
     let pem = key.signing_key.serialize_pem();
     let private = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
     let mut provider = default_provider();
-    provider.cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
+    provider.cipher_suites = vec![suite];
     let provider = Arc::new(provider);
     let mut server = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[suite.version()])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![cert.clone()], private)
@@ -32,7 +38,7 @@ pub(super) fn ends() -> (Session, ClientConnection) {
     let mut roots = RootCertStore::empty();
     roots.add(cert).unwrap();
     let mut client = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[suite.version()])
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();

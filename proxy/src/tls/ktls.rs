@@ -230,7 +230,7 @@ impl Stream {
         let Tls { layer, incoming, outgoing, ended } = &mut *tls.borrow_mut();
         let session = match layer {
             Layer::Kernel(_) => return Ok(true),
-            Layer::Lost => return Ok(false),
+            Layer::Lean(_) | Layer::Lost => return Ok(false),
             Layer::Session(session) => session,
         };
         // Bytes that the ring receives would come past the kernel's TLS.
@@ -247,7 +247,7 @@ impl Stream {
         let (secrets, rustls) =
             session.into_kernel().map_err(|error| self.fault(Cause::Tls(error)))?;
         let kernel = Kernel::install(&self.socket, rustls, secrets, offload.rekeys, Instant::now());
-        *layer = Layer::Kernel(kernel.map_err(|error| self.fault(Cause::Io(error)))?);
+        *layer = Layer::Kernel(Box::new(kernel.map_err(|error| self.fault(Cause::Io(error)))?));
         Ok(true)
     }
 

@@ -5,6 +5,7 @@ pub mod config;
 mod ends;
 mod kernel;
 pub mod ktls;
+pub mod lean;
 mod names;
 mod read;
 mod records;

@@ -9,12 +9,14 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::config;
 use super::ktls;
+use super::session::Received;
 use super::stream::{Input, Layer, Stream, Tls};
 use crate::buf::Buf;
 use crate::fault::{Cause, Fault};
@@ -230,8 +232,15 @@ impl Stream {
         plain: &mut Buf,
         before: usize,
     ) -> Result<Option<Input>, Fault> {
-        let Tls { layer, incoming, outgoing, ended } = tls;
-        let Layer::Session(session) = layer else { return Err(self.fault(ktls::lost())) };
+        let Tls { layer, incoming, outgoing, .. } = tls;
+        let session = match layer {
+            Layer::Session(session) => session,
+            Layer::Lean(lean) => {
+                let received = lean.receive(incoming.data(), plain, outgoing);
+                return self.decrypted(received.map_err(Cause::Tls), tls, plain.len() > before);
+            }
+            Layer::Kernel(_) | Layer::Lost => return Err(self.fault(ktls::lost())),
+        };
         if session.is_handshaking() && looks_like_http(incoming.data()) {
             return Err(self.fault(Cause::PlainOnTls));
         }
@@ -239,19 +248,34 @@ impl Stream {
         if session.is_handshaking() {
             config::take_asked_name();
         }
-        let received = match session.receive(incoming.data_mut(), plain, outgoing) {
+        let received = session.receive(incoming.data_mut(), plain, outgoing).map_err(|error| {
+            if !config::take_turned_away() {
+                return Cause::Tls(error);
+            }
+            if let [.., description] = outgoing.data_mut() {
+                // rustls has but one word for a missing certificate.
+                *description = UNRECOGNIZED_NAME;
+            }
+            Cause::NameRejected
+        });
+        self.decrypted(received, tls, plain.len() > before)
+    }
+
+    /// What decrypting came to. `any`: there is plaintext that was not there before.
+    fn decrypted(
+        &self,
+        received: Result<Received, Cause>,
+        tls: &mut Tls,
+        any: bool,
+    ) -> Result<Option<Input>, Fault> {
+        let Tls { incoming, outgoing, ended, .. } = tls;
+        let received = match received {
             Ok(received) => received,
-            Err(error) => {
-                let turned_away = config::take_turned_away();
-                if turned_away && let [.., description] = outgoing.data_mut() {
-                    // rustls has but one word for a missing certificate.
-                    *description = UNRECOGNIZED_NAME;
-                }
+            Err(cause) => {
                 // The alert is worth one try; a peer that does not take it gets none.
                 let _ = self.socket.try_send(outgoing.data());
                 outgoing.clear();
                 incoming.clear();
-                let cause = if turned_away { Cause::NameRejected } else { Cause::Tls(error) };
                 return Err(self.fault(cause));
             }
         };
@@ -260,7 +284,7 @@ impl Stream {
         if incoming.len() >= INCOMING_BYTES_MAX {
             return Err(self.fault(Cause::Tls(rustls::Error::PeerSentOversizedRecord)));
         }
-        Ok(if plain.len() > before {
+        Ok(if any {
             Some(Input::Data)
         } else if received.end {
             Some(Input::End)
@@ -288,10 +312,25 @@ impl Stream {
         }
     }
 
-    /// Lets go of what an exchange needs; a tunnel, idle as a rule, does without.
-    pub fn rest(&self) {
+    /// Lets go of what an exchange needs; a tunnel, idle as a rule, does without. That includes what
+    /// rustls keeps, if it owes the client nothing: see [`super::lean`].
+    ///
+    /// Errors leave a connection that can only be closed.
+    pub fn rest(&self) -> Result<(), Fault> {
         self.watch.set_probing(false);
         self.poster.take();
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let Tls { layer, incoming, ended, .. } = &mut *tls.borrow_mut();
+        let may_leave = matches!(layer, Layer::Session(session) if session.may_leave());
+        if may_leave
+            && incoming.is_empty()
+            && !*ended
+            && let Layer::Session(session) = mem::replace(layer, Layer::Lost)
+        {
+            let lean = session.into_lean().map_err(|error| self.fault(Cause::Tls(error)))?;
+            *layer = Layer::Lean(Box::new(lean));
+        }
+        Ok(())
     }
 
     /// Lets an idle upstream connection listen: what comes next is its next answer, or its end.

@@ -14,6 +14,7 @@ use rustls::unbuffered::{
 };
 use rustls::{Error, ExtractedSecrets, HandshakeKind, ServerConfig, SupportedCipherSuite};
 
+use super::lean::Lean;
 use super::names;
 use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE};
 use crate::buf::Buf;
@@ -103,6 +104,12 @@ impl Session {
     /// True when rustls owes the peer nothing and may give its keys away.
     pub fn may_leave(&self) -> bool {
         self.extractable && self.answered && !self.is_handshaking()
+    }
+
+    /// Goes on without rustls's connection; only when [`Session::may_leave`] allows it.
+    pub fn into_lean(self) -> Result<Lean, Error> {
+        let (secrets, rustls) = self.into_kernel()?;
+        Lean::new(secrets, rustls)
     }
 
     /// The keys, and what is needed to make the next ones.

@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use super::config;
 use super::kernel::Kernel;
 use super::ktls;
+use super::lean::Lean;
 use super::read::Pace;
 use super::session::{Handshake, Session};
 use crate::buf::Buf;
@@ -50,13 +51,14 @@ pub(super) struct Tls {
     pub(super) ended: bool,
 }
 
-/// Who encrypts. It goes from the session to the kernel, never back: see [`Stream::hand_over`].
+/// Who encrypts. It goes from the session to the kernel (see [`Stream::hand_over`]) or, for a tunnel,
+/// to what is left of a session after its handshake, never back.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "the largest is the usual one")]
 pub(super) enum Layer {
-    Session(Session),
+    Session(Box<Session>),
+    Lean(Box<Lean>),
     /// `incoming` and `outgoing` are empty from here on.
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     /// A hand-over failed half-way.
     Lost,
 }
@@ -89,7 +91,7 @@ impl Stream {
     /// Begins TLS on a fresh connection.
     pub fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<(), Fault> {
         let session = Session::new(config).map_err(|error| self.fault(Cause::Tls(error)))?;
-        let layer = Layer::Session(session);
+        let layer = Layer::Session(Box::new(session));
         let tls = Tls { layer, incoming: Buf::new(), outgoing: Buf::new(), ended: false };
         self.tls = Some(Box::new(RefCell::new(tls)));
         Ok(())
@@ -185,6 +187,9 @@ impl Stream {
                 Layer::Session(session) => session
                     .send(incoming.data_mut(), piece, outgoing)
                     .map_err(|error| self.fault(Cause::Tls(error)))?,
+                Layer::Lean(lean) => {
+                    lean.send(piece, outgoing).map_err(|error| self.fault(Cause::Tls(error)))?;
+                }
                 Layer::Kernel(kernel) => return self.try_write_kernel(kernel, piece).map(Some),
                 Layer::Lost => return Err(self.fault(ktls::lost())),
             }
@@ -303,6 +308,7 @@ impl Stream {
         let Tls { layer, incoming, outgoing, .. } = &mut *tls.borrow_mut();
         match layer {
             Layer::Session(session) => session.send_close_notify(incoming.data_mut(), outgoing),
+            Layer::Lean(lean) => lean.send_close_notify(outgoing),
             Layer::Kernel(kernel) => kernel.owe_close_notify(),
             Layer::Lost => {}
         }

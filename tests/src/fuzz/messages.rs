@@ -379,6 +379,8 @@ const ANSWERED: [(Version, bool, Option<&[u8]>); 4] = [
     (Version::Http10, false, None),
 ];
 const HOP_BY_HOP: &[&str] = &[
+    // `Connection: close` names it, so RFC 9112 section 9.6 reserves it.
+    "close",
     "connection",
     "http2-settings",
     "keep-alive",

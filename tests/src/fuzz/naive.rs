@@ -1,5 +1,7 @@
 //! A second reading of everything that is fuzzed: naive, slow, and written from the RFCs alone.
 
+use std::net::{IpAddr, SocketAddr};
+
 use sheen::h1::framing::Length;
 
 /// A field of a head: its name in lower case, its value without the white space around it.
@@ -145,6 +147,44 @@ pub(super) fn unescape(path: &[u8]) -> Option<Vec<u8>> {
         decoded.extend_from_slice(&piece[2..]);
     }
     (!decoded.contains(&0)).then_some(decoded)
+}
+
+/// The addresses that values of `X-Forwarded-For` tell, the last first, with their ports or 0;
+/// `None` where there is something else, behind which nobody looks.
+pub(super) fn forwarded(values: &[&[u8]]) -> Vec<Option<(IpAddr, u16)>> {
+    let mut told = Vec::new();
+    for value in values.iter().rev() {
+        let value = String::from_utf8_lossy(value);
+        let words = value.split([' ', ',']).rev().filter(|word| !word.is_empty());
+        told.extend(words.map(address));
+        // nginx takes one of these away with the address behind it, and reads on in the others.
+        let leading = value.len() - value.trim_start_matches([' ', ',']).len();
+        if value.is_empty() || leading > 1 || leading == value.len() {
+            told.push(None);
+        }
+    }
+    told
+}
+
+/// The client, as far as everyone from `peer` on is trusted.
+pub(super) fn client(
+    told: &[Option<(IpAddr, u16)>],
+    peer: Option<IpAddr>,
+    recursive: bool,
+    trusts: impl Fn(Option<IpAddr>) -> bool,
+) -> Option<(IpAddr, u16)> {
+    let known = told.iter().map_while(|told| *told);
+    let tellers = [peer].into_iter().chain(known.clone().map(|(ip, _)| Some(ip)));
+    let believed = known.zip(tellers).take_while(|(_, teller)| trusts(*teller));
+    believed.map(|(told, _)| told).take(if recursive { usize::MAX } else { 1 }).last()
+}
+
+fn address(word: &str) -> Option<(IpAddr, u16)> {
+    if let Ok(ip) = word.parse() {
+        return Some((ip, 0));
+    }
+    let address: SocketAddr = word.parse().ok().filter(|_| !word.contains('%'))?;
+    (address.port() > 0).then(|| (address.ip(), address.port()))
 }
 
 /// Whether these are the bytes of a name or an address and perhaps a port, RFC 3986 section 3.2.

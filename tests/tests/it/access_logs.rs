@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -23,6 +23,8 @@ const LOG: &str = r#"
                     '$request_method|$request_uri|$server_protocol|$remote_user';
     access_log ROOT/seen.log seen;
     large_client_header_buffers 4 1k;
+    client_header_timeout 300ms;
+    client_body_timeout 300ms;
     client_max_body_size 10;
 "#;
 
@@ -44,6 +46,7 @@ const SERVERS: &str = r#"
 
 /// What comes on a connection of its own, and how it goes on.
 struct Odd {
+    /// `LONG` stands for more than a head may hold.
     bytes: &'static str,
     /// The client leaves when it has sent that; else it waits for the end.
     leaves: bool,
@@ -67,6 +70,23 @@ const ODD: &[Odd] = &[
         "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello hello",
     ),
     odd("GET /gone HTTP/1.1\r\nHost: first.test\r\nConnection: close\r\n\r\n"),
+    Odd {
+        differs: Some((
+            "the line is logged whole, with its parts: nginx stops reading within it",
+            &["GET /LONG HTTP/1.1|414|first.test|first.test|-|GET|/LONG|HTTP/1.1|-"],
+        )),
+        ..odd("GET /LONG HTTP/1.1\r\nHost: first.test\r\n\r\n")
+    },
+    Odd {
+        differs: Some((
+            "too large a head has a status of its own",
+            &["GET / HTTP/1.1|431|second.test|second.test|d|GET|/|HTTP/1.1|-"],
+        )),
+        ..odd("GET / HTTP/1.1\r\nHost: second.test\r\nUser-Agent: d\r\nX-Long: LONG\r\n\r\n")
+    },
+    odd("GET /ha"),
+    odd("GET /half HTTP/1.1\r\nHost: second.test\r\nUser-A"),
+    odd("POST /app HTTP/1.1\r\nHost: first.test\r\nUser-Agent: e\r\nContent-Length: 5\r\n\r\nab"),
     Odd { leaves: true, ..odd("") },
     Odd { leaves: true, ..odd("GET /half") },
     Odd { leaves: true, ..odd("GET /half HTTP/1.1\r\nHost: second.test\r\nUser-A") },
@@ -80,9 +100,12 @@ fn odd_requests_have_the_lines_that_nginx_writes() {
     let http = format!("{LOG}{SERVERS}").replace("APP", app.address());
     let Some(both) = Both::start(&http, &[NAME]) else { return };
     both.sheen.sheen.expect_log("connect() failed (111: Connection refused)");
+    let [theirs, ours] = both.sides().map(|side| {
+        ODD.iter().zip(addresses()).for_each(|(odd, from)| send(side, odd, from));
+        lines(side)
+    });
     let mut found = Vec::new();
-    for (number, odd) in ODD.iter().enumerate() {
-        let [theirs, ours] = both.sides().map(|side| lines_of(side, number, odd));
+    for (odd, (theirs, ours)) in ODD.iter().zip(theirs.into_iter().zip(ours)) {
         let expected = match odd.differs {
             None => theirs.clone(),
             Some((_, lines)) => lines.iter().map(|line| (*line).to_owned()).collect(),
@@ -94,28 +117,48 @@ fn odd_requests_have_the_lines_that_nginx_writes() {
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
 
-/// The lines that a connection leaves behind.
-fn lines_of(side: Side<'_>, number: usize, odd: &Odd) -> Vec<String> {
-    let text = || fs::read_to_string(side.folder.join("seen.log")).unwrap_or_default();
-    let before = text().lines().count();
-    let mut client = side.plain();
-    client.send(odd.bytes);
+/// A row's address: by that its lines are known.
+fn addresses() -> impl Iterator<Item = IpAddr> {
+    (1..=255).map(|number| [127, 0, 1, number].into())
+}
+
+/// Sends one of them and awaits the end.
+fn send(side: Side<'_>, odd: &Odd, from: IpAddr) {
+    let mut client = Client::plain_from(from, side.http);
+    client.send(odd.bytes.replace("LONG", &"l".repeat(LONG)));
     if odd.leaves {
         client.shutdown_write();
     }
     let mut bin = Vec::new();
     let _ = client.read_to_end(&mut bin);
-    drop(client);
-    // What came before is written when this is.
-    let marker = format!("/marker-{number} ");
-    let mut client = side.plain();
-    client.send(format!("GET {marker}HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
-    client.answer("GET");
-    wait::until("the marker", || text().contains(&marker) && text().ends_with('\n'));
-    let mut lines: Vec<String> = text().lines().skip(before).map(str::to_owned).collect();
-    lines.retain(|line| !line.contains(&marker));
-    lines
 }
+
+/// The lines that each of them has left behind.
+fn lines(side: Side<'_>) -> Vec<Vec<String>> {
+    // What came before is written when these are.
+    for number in 0..3 {
+        side.plain().get("first.test", &format!("/marker-{number}"));
+    }
+    let text = || fs::read_to_string(side.folder.join("seen.log")).unwrap_or_default();
+    wait::until("the marker", || text().contains("/marker-2 ") && text().ends_with('\n'));
+    let text = text();
+    let lines_from = |from: IpAddr| -> Vec<String> {
+        let from = format!("{from}|");
+        text.lines().filter_map(|line| line.strip_prefix(&from)).map(shortened).collect()
+    };
+    addresses().take(ODD.len()).map(lines_from).collect()
+}
+
+/// With `LONG` for what is left of it.
+fn shortened(line: &str) -> String {
+    let parts = line.split('|').map(|part| match part.split_once("lll") {
+        Some((start, rest)) => format!("{start}LONG{}", rest.trim_start_matches('l')),
+        None => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("|")
+}
+
+const LONG: usize = 5000;
 
 #[test]
 fn every_log_is_opened_again_and_conditions_and_off_are_kept() {
@@ -385,6 +428,14 @@ fn what_of_a_log_is_wrong_is_said() {
         ("syslog:server=127.0.0.1,nothing", "unknown syslog parameter \"nothing\""),
         ("syslog:server=127.0.0.1,tag=a-b", "syslog \"tag\" only allows alphanumeric"),
         ("syslog:server=unix:/a,server=unix:/b", "duplicate syslog \"server\""),
+        ("syslog:server=unix:", "no path in the unix domain socket in syslog server \"unix:\""),
+        ("syslog:server=:514", "no host in syslog server \":514\""),
+        ("syslog:server=127.0.0.1:0", "invalid port in syslog server \"127.0.0.1:0\""),
+        ("syslog:server=127.0.0.1:x", "invalid port in syslog server \"127.0.0.1:x\""),
+        ("syslog:server=[::1", "invalid host in syslog server \"[::1\""),
+        ("syslog:server=127.0.0.1/x", "invalid host in syslog server \"127.0.0.1/x\""),
+        ("syslog:server", "unknown syslog parameter \"server\""),
+        ("syslog:server=", "no host in syslog server \"\""),
         ("/var/log/$host.log", "is not supported: requests could open any number of files"),
     ] {
         let http = format!("access_log {log};\nserver {{ listen 8080; return 200; }}");

@@ -220,9 +220,17 @@ fn a_half_written_file_keeps_the_last_good_pair() {
 }
 
 #[test]
-fn an_empty_or_missing_file_keeps_the_last_good_pair() {
+fn an_empty_file_keeps_the_last_good_pair() {
     kept_through(|cert, _| fs::write(cert, "").unwrap(), "site.crt");
+}
+
+#[test]
+fn a_missing_certificate_keeps_the_last_good_pair() {
     kept_through(|cert, _| fs::remove_file(cert).unwrap(), "site.crt");
+}
+
+#[test]
+fn a_missing_key_keeps_the_last_good_pair() {
     kept_through(|_, key| fs::remove_file(key).unwrap(), "site.key");
 }
 

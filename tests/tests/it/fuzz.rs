@@ -134,6 +134,21 @@ fn conditions_and_ranges() {
     replay("conditional", fuzz::conditional);
 }
 
+#[test]
+fn servers_of_syslog() {
+    replay("syslog", fuzz::syslog);
+}
+
+#[test]
+fn lists_of_forwarded_addresses() {
+    replay("real_ip", fuzz::real_ip);
+}
+
+#[test]
+fn records_of_tunnels() {
+    replay("records", fuzz::records);
+}
+
 const MUTATIONS: usize = 3_000;
 /// Bytes that mean something to one parser or another.
 const ODD: &[u8] = b"\0\t\n\r \"#%+,-./059:;=?AFZ[\\]_afz{|}\x0b\x7f\x80\xc3\xff";

@@ -4,19 +4,14 @@ use sheen::files::date;
 use sheen_tests::both::Both;
 use sheen_tests::client::{Answer, Client};
 use sheen_tests::message::Framing;
-use sheen_tests::nginx::{self, Nginx};
 use sheen_tests::nginx_conf::Running;
 use sheen_tests::sheen::NAME;
 use sheen_tests::upstream::{Upstream, ok};
 
-/// Both on the inside of one server.
-fn both(inside: &str) -> Option<(Running, Nginx)> {
-    if !nginx::is_installed() {
-        return None;
-    }
-    let http = format!("server {{ listen 127.0.0.1:PORT; server_name app.test; {inside} }}");
-    let real = Nginx::start(&http, &[]);
-    Some((Running::start(&http.replace(":PORT", ":HTTP_PORT"), &[NAME]), real))
+/// Both with one server, of which this is the inside.
+fn both(inside: &str) -> Option<Both> {
+    let server = format!("server {{ listen 127.0.0.1:HTTP_PORT; server_name app.test; {inside} }}");
+    Both::start(&server, &[NAME])
 }
 
 fn ask(port: u16, request: &str) -> Answer {
@@ -44,9 +39,9 @@ fn age(cache_control: &[String]) -> Option<i64> {
 }
 
 /// What both say of how long an answer to a GET may be kept.
-fn compare_freshness(running: &Running, real: &Nginx, target: &str) {
-    let ours = ask(running.http.port(), &get(target));
-    let theirs = ask(real.port, &get(target));
+fn compare_freshness(both: &Both, target: &str) {
+    let ours = ask(both.sheen.http.port(), &get(target));
+    let theirs = ask(both.nginx.port, &get(target));
     assert_eq!(ours.status(), theirs.status(), "{target}");
     let ((our_end, our_rest), (their_end, their_rest)) = (freshness(&ours), freshness(&theirs));
     // Pages of our own are not kept by anybody unless told otherwise.
@@ -83,9 +78,9 @@ fn expires_goes_for_files_and_what_an_app_has_left_to_us() {
         location = /text { expires 2h; return 200 text; }
         location = /to-text { proxy_pass http://LEADS/text; }
         location = /to-file { proxy_pass http://LEADS/os-release; }";
-    let Some((running, real)) = both(&inside.replace("LEADS", leads.address())) else { return };
+    let Some(both) = both(&inside.replace("LEADS", leads.address())) else { return };
     for target in ["/os-release", "/text", "/to-text", "/to-file"] {
-        compare_freshness(&running, &real, target);
+        compare_freshness(&both, target);
     }
 }
 
@@ -124,7 +119,7 @@ fn expires_says_what_nginx_says() {
             proxy_pass http://APP;
         }";
     let inside = inside.replace("APP", app.address());
-    let Some((running, real)) = both(&inside) else { return };
+    let Some(both) = both(&inside) else { return };
     let single = "/inherits /refused /more /if?e=1 /if /etag";
     let mut targets: Vec<String> = single.split(' ').map(str::to_owned).collect();
     for number in 0..forms.len() {
@@ -134,7 +129,7 @@ fn expires_says_what_nginx_says() {
         targets.push(format!("/own{number}/"));
     }
     for target in targets {
-        compare_freshness(&running, &real, &target);
+        compare_freshness(&both, &target);
     }
 }
 
@@ -158,10 +153,10 @@ fn trailers_follow_an_answer_that_is_chunked_for_them() {
     let inside = "add_trailer X-Ours \"$status $arg_a\"; add_trailer X-Always yes always;
         location / { proxy_pass http://APP; proxy_http_version 1.1; }
         location /plain { proxy_pass http://APP; add_trailer X-Other $arg_a; }";
-    let Some((running, real)) = both(&inside.replace("APP", app.address())) else { return };
+    let Some(both) = both(&inside.replace("APP", app.address())) else { return };
     for target in ["/?a=1", "/chunked", "/empty", "/close", "/missing", "/same", "/plain?a="] {
-        let ours = ask(running.http.port(), &get(target));
-        let theirs = ask(real.port, &get(target));
+        let ours = ask(both.sheen.http.port(), &get(target));
+        let theirs = ask(both.nginx.port, &get(target));
         let seen = |answer: &Answer| {
             let Answer { framing, body, trailers, .. } = answer.clone();
             let announced = answer.field("trailer").map(str::to_owned);
@@ -176,7 +171,7 @@ fn trailers_follow_an_answer_that_is_chunked_for_them() {
         );
         assert_eq!(seen(&ours).4, None, "{target}");
     }
-    let mut client = Client::plain(running.http);
+    let mut client = both.sheen().plain();
     let head = client.get(NAME, "/?a=1");
     assert_eq!(head.framing, Framing::Chunked);
     assert_eq!(client.get(NAME, "/chunked").text(), "abcde", "the connections go on");
@@ -263,9 +258,8 @@ fn the_app_gets_the_body_it_is_meant_to_get() {
         location /set { proxy_pass http://APP; proxy_set_body \"[$arg_a] $request_method\"; }
         location /both { proxy_pass http://APP; proxy_set_body set; proxy_pass_request_body off; }
         location /empty { proxy_pass http://APP; proxy_set_body \"\"; }";
-    let Some((running, real)) = both(&inside.replace("APP", app.address())) else { return };
-    let (mut ours, mut theirs) =
-        (Client::plain(running.http), Client::plain(([127, 0, 0, 1], real.port).into()));
+    let Some(both) = both(&inside.replace("APP", app.address())) else { return };
+    let (mut ours, mut theirs) = (both.sheen().plain(), both.nginx().plain());
     let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     for target in ["/", "/drop", "/set?a=%20x", "/both", "/empty"] {
         for rest in ["\r\n", "Content-Length: 3\r\n\r\nabc", chunked] {
@@ -278,6 +272,28 @@ fn the_app_gets_the_body_it_is_meant_to_get() {
             }
         }
     }
+}
+
+#[test]
+fn a_body_is_a_value_if_its_length_was_announced() {
+    let app = Upstream::ok("x");
+    let http = "log_format body '$request_uri [$request_body]'; access_log ROOT/body.log body;
+        server { listen 127.0.0.1:HTTP_PORT; location / { proxy_pass http://APP; } }";
+    let Some(both) = Both::start(&http.replace("APP", app.address()), &[NAME]) else { return };
+    let seen = both.sides().map(|side| {
+        for (target, body) in [
+            ("/sized", "Content-Length: 3\r\n\r\na=b"),
+            ("/chunked", "Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n"),
+            ("/none", "\r\n"),
+        ] {
+            let mut client = side.plain();
+            client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\n{body}"));
+            assert_eq!(client.answer("POST").status(), 200);
+        }
+        ["/sized", "/chunked", "/none"].map(|target| side.log_line("body.log", target))
+    });
+    assert_eq!(seen[0], ["/sized [a=b]", "/chunked [a=b]", "/none [-]"]);
+    assert_eq!(seen[1], ["/sized [a=b]", "/chunked [-]", "/none [-]"]);
 }
 
 #[test]
@@ -313,12 +329,12 @@ fn fields_with_odd_names_are_left_out_as_nginx_does() {
              proxy_set_header X-Seen \"[$http_x_under] [$http_x_a]\"; }}",
             app.address()
         );
-        let Some((running, real)) = both(&inside) else { return };
+        let Some(both) = both(&inside) else { return };
         let request = format!(
             "GET / HTTP/1.1\r\nHost: {NAME}\r\nX_Under: 1\r\nX-A: 2\r\nX.Dot: 3\r\nX!b: 4\r\n\r\n"
         );
-        let ours = ask(running.http.port(), &request).text();
-        assert_eq!(ours, ask(real.port, &request).text(), "{switches}");
+        let ours = ask(both.sheen.http.port(), &request).text();
+        assert_eq!(ours, ask(both.nginx.port, &request).text(), "{switches}");
     }
 }
 

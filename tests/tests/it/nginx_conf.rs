@@ -1,10 +1,11 @@
-//! Configurations in nginx's language, of the kinds that are published for Shiny, run as they are.
+//! Configurations in nginx's language, of the kinds that are published for Shiny, run as they are;
+//! and what some of their lines ask of the process.
 
 use std::fs;
 
 use sheen_tests::client::{Answer, Client};
 use sheen_tests::nginx_conf::{Running, write};
-use sheen_tests::sheen::{NAME, run};
+use sheen_tests::sheen::{NAME, Reload, run};
 use sheen_tests::upstream::Upstream;
 use sheen_tests::{wait, websocket};
 use tempfile::TempDir;
@@ -288,4 +289,31 @@ fn kernel_tls_is_asked_for_as_in_nginx() {
     assert_eq!(running.get_tls(NAME, "/").text(), "here");
     // Used or not is the kernel's affair; that it was asked for is said either way.
     running.sheen.log().wait_for("kernel TLS");
+}
+
+#[test]
+fn as_many_files_may_be_open_as_are_asked_for() {
+    let text = |files: u32| {
+        format!(
+            "worker_rlimit_nofile {files}; worker_processes 1; daemon off;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ server {{ listen 127.0.0.1:HTTP_PORT; return 200 here; }} }}\n"
+        )
+    };
+    let running = Running::start_in(TempDir::new().unwrap(), &text(777), &[]);
+    let limits = || fs::read_to_string(format!("/proc/{}/limits", running.sheen.pid())).unwrap();
+    let files = || -> Vec<String> {
+        let limits = limits();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        line.split_whitespace().take(2).map(str::to_owned).collect()
+    };
+    assert_eq!(files(), ["777", "777"]);
+    assert_eq!(running.get(NAME, "/").text(), "here");
+
+    let path = running.sheen.dir.path().join("nginx.conf");
+    let changed = fs::read_to_string(&path).unwrap().replace("777", "776");
+    fs::write(&path, changed).unwrap();
+    assert_eq!(running.sheen.hup(), Reload::Done);
+    running.sheen.log().wait_for("worker_rlimit_nofile change at the next start");
+    assert_eq!(files(), ["777", "777"]);
 }

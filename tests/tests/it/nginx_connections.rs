@@ -2,10 +2,12 @@
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use sheen_tests::both::Both;
 use sheen_tests::client::{Client, End};
-use sheen_tests::nginx::{self, Nginx};
 use sheen_tests::nginx_conf::Running;
 use sheen_tests::sheen::NAME;
 use sheen_tests::upstream::{Upstream, ok};
@@ -18,11 +20,8 @@ fn request(target: &str) -> String {
 
 #[test]
 fn connections_are_kept_as_long_as_nginx_keeps_them() {
-    if !nginx::is_installed() {
-        return;
-    }
     let app = Upstream::ok("x");
-    let http = "server { listen 127.0.0.1:PORT; server_name app.test; keepalive_requests 3;
+    let http = "server { listen 127.0.0.1:HTTP_PORT; server_name app.test; keepalive_requests 3;
         location / { proxy_pass http://APP; }
         location /once { keepalive_timeout 0; proxy_pass http://APP; }
         location /own { return 200 x; }
@@ -30,8 +29,7 @@ fn connections_are_kept_as_long_as_nginx_keeps_them() {
         location /said { keepalive_timeout 75s 20s; return 200 x; }
         location /proxied { keepalive_timeout 75s 20s; proxy_pass http://APP; } }"
         .replace("APP", app.address());
-    let real = Nginx::start(&http, &[]);
-    let running = Running::start(&http.replace(":PORT", ":HTTP_PORT"), &[NAME]);
+    let Some(both) = Both::start(&http, &[NAME]) else { return };
     for targets in [
         &["/", "/", "/"][..],
         &["/own", "/", "/own"],
@@ -41,9 +39,8 @@ fn connections_are_kept_as_long_as_nginx_keeps_them() {
         &["/said", "/proxied"],
     ] {
         for (number, target) in targets.iter().enumerate() {
-            let mut seen = Vec::new();
-            for port in [running.http.port(), real.port] {
-                let mut client = Client::plain(([127, 0, 0, 1], port).into());
+            let [theirs, ours] = both.sides().map(|side| {
+                let mut client = side.plain();
                 for before in &targets[..number] {
                     assert_eq!(client.get(NAME, before).status(), 200);
                 }
@@ -52,9 +49,9 @@ fn connections_are_kept_as_long_as_nginx_keeps_them() {
                 if closes {
                     client.closes();
                 }
-                seen.push((closes, answer.field("keep-alive").map(str::to_owned)));
-            }
-            assert_eq!(seen[0], seen[1], "{targets:?} {target}");
+                (closes, answer.field("keep-alive").map(str::to_owned))
+            });
+            assert_eq!(ours, theirs, "{targets:?} {target}");
         }
     }
 }
@@ -220,4 +217,59 @@ fn an_app_may_take_its_time_in_one_location_and_not_in_another() {
         .expect_log("upstream timed out (110: Connection timed out) while reading response header");
     assert_eq!(running.get(NAME, "/short").status(), 504);
     assert_eq!(running.get(NAME, "/").text(), "late");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up_where_send_timeout_says_so() {
+    const LEN: usize = 300_000_000;
+    let app = Upstream::start(|conn| {
+        conn.head();
+        conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n"));
+        let piece = sheen_tests::pattern(0, 1 << 20);
+        while conn.send(&piece) {}
+    });
+    let http = "proxy_buffering off; send_timeout 1h; server { listen 127.0.0.1:HTTP_PORT;
+        location / { proxy_pass http://APP; }
+        location /short { send_timeout 300ms; proxy_pass http://APP; } }";
+    let Some(both) = Both::start(&http.replace("APP", app.address()), &[NAME]) else { return };
+    both.sheen.sheen.allow_log("client timed out");
+    for side in both.sides() {
+        let [mut kept, mut given_up] = ["/", "/short"].map(|target| {
+            let mut client = side.plain();
+            client.send(request(target));
+            client
+        });
+        wait::until("both have the app's attention", || app.open() == 2);
+        wait::until("one of them is given up", || app.open() == 1);
+        assert!(given_up.rest().0.len() < LEN, "{}", side.name);
+        kept.read_exact(&mut vec![0; 16 << 20]).unwrap();
+        drop(kept);
+        wait::until("the end", || app.open() == 0);
+    }
+}
+
+#[test]
+fn an_app_that_takes_nothing_is_given_up_where_proxy_send_timeout_says_so() {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_over);
+    let app = Upstream::start(move |conn| {
+        conn.head();
+        wait::until("the end of the test", || seen.load(Ordering::SeqCst));
+    });
+    let http = "client_max_body_size 0; proxy_request_buffering off; proxy_send_timeout 1h;
+        server { listen 127.0.0.1:HTTP_PORT;
+            location / { proxy_send_timeout 300ms; proxy_pass http://APP; } }";
+    let Some(both) = Both::start(&http.replace("APP", app.address()), &[NAME]) else { return };
+    let words = "upstream timed out (110: Connection timed out) while sending request to upstream";
+    both.sheen.sheen.expect_log(words);
+    let statuses = both.sides().map(|side| {
+        let mut client = side.plain();
+        client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 67108864\r\n\r\n");
+        let piece = sheen_tests::pattern(0, 1 << 20);
+        // It may have been answered before the end.
+        let _ = (0..64).try_for_each(|_| client.try_send(&piece));
+        client.answer("POST").status()
+    });
+    is_over.store(true, Ordering::SeqCst);
+    assert_eq!(statuses, [504, 504]);
 }

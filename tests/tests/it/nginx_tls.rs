@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use rustls::{CipherSuite, ClientConfig, NamedGroup, ProtocolVersion};
 use sheen_tests::client::{Client, End, Offer};
 use sheen_tests::nginx::{self, Nginx};
 use sheen_tests::nginx_conf::{Running, write};
 use sheen_tests::pki::{self, KeyKind};
-use sheen_tests::sheen::{NAME, run};
+use sheen_tests::sheen::{NAME, Reload, run};
+use sheen_tests::wait;
 use tempfile::TempDir;
 
 /// A running sheen with further certificates, each for one name: `ROOT/NAME.crt`.
@@ -183,6 +189,94 @@ fn sessions_are_resumed_as_far_as_tickets_are_given() {
         }
     }
 }
+
+/// A client's clock that stands still: it holds tickets to be as fresh as on the first day.
+#[derive(Debug)]
+struct Stopped(UnixTime);
+
+impl TimeProvider for Stopped {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_ticket_is_worth_nothing_when_its_time_is_over() {
+    let http = "ssl_certificate ROOT/site.crt; ssl_certificate_key ROOT/site.key;
+        server { listen 127.0.0.1:HTTP_PORT ssl; ssl_session_timeout 1s; return 200 x; }
+        server { listen 127.0.0.1:HTTPS ssl; ssl_session_timeout 1h; return 200 x; }";
+    let running = start(http, &[]);
+    let mut first = Vec::new();
+    for versions in [vec![&rustls::version::TLS12], vec![&rustls::version::TLS13]] {
+        for short in [true, false] {
+            let offer = Offer { resumption: true, versions: versions.clone(), ..Offer::default() };
+            let mut config = Arc::unwrap_or_clone(offer.config());
+            config.time_provider = Arc::new(Stopped(UnixTime::now()));
+            let config = Arc::new(config);
+            connect(&running, short, NAME, &config).unwrap().get(NAME, "/");
+            first.push((versions.clone(), short, config));
+        }
+    }
+    // Whole seconds are counted, and the first is good to its end.
+    wait::pass(Duration::from_millis(2100));
+    for (versions, short, config) in first {
+        let mut second = connect(&running, short, NAME, &config).unwrap();
+        second.get(NAME, "/");
+        assert_eq!(second.is_resumed(), !short, "{versions:?}");
+    }
+}
+
+/// Two servers whose certificates lie in files of that generation, in an order that changes.
+fn generation(number: usize) -> String {
+    let mut names = ["one.test", "two.test"];
+    names.rotate_left(number % 2);
+    let server = |name: &str| {
+        let pair = format!("{}-{}", number % 2, name);
+        format!(
+            "server {{ listen 127.0.0.1:HTTPS ssl; server_name {name};\n\
+             ssl_certificate ROOT/{pair}.crt; ssl_certificate_key ROOT/{pair}.key; return 200 x; }}\n"
+        )
+    };
+    names.map(server).concat()
+}
+
+#[test]
+fn a_handshake_during_a_reload_gets_a_certificate_for_its_name() {
+    let running = Running::prepared(&generation(0), &[NAME], &[], |dir| {
+        for name in ["one.test", "two.test"] {
+            for number in 0..2 {
+                pki::issue(&[name], KeyKind::Ecdsa).write(dir, &format!("{number}-{name}"));
+            }
+        }
+    });
+    let (dir, https) = (running.sheen.dir.path().to_owned(), running.https);
+    let over = AtomicBool::new(false);
+    let handshakes = thread::scope(|scope| {
+        let clients = ["one.test", "two.test"].map(|name| {
+            let over = &over;
+            scope.spawn(move || {
+                let config = Offer::default().config();
+                let mut handshakes = 0;
+                while !over.load(Ordering::Relaxed) {
+                    // The client looks for the name in the certificate.
+                    let client = Client::tls_with(https, name, &config);
+                    assert!(client.is_ok(), "{name}, handshake {handshakes}: {client:?}");
+                    handshakes += 1;
+                }
+                handshakes
+            })
+        });
+        for number in 1..=RELOADS {
+            write(&dir, &generation(number), running.http.port(), https.port());
+            assert_eq!(running.sheen.hup(), Reload::Done);
+        }
+        over.store(true, Ordering::Relaxed);
+        clients.map(|client| client.join().unwrap())
+    });
+    assert!(handshakes.iter().all(|count| *count > 0), "{handshakes:?}");
+}
+
+const RELOADS: usize = 20;
 
 #[test]
 fn lists_that_leave_nothing_are_refused() {

@@ -2,6 +2,7 @@
 //! beside the real nginx.
 
 use sheen_tests::both::{Both, Side};
+use sheen_tests::client::Client;
 use sheen_tests::sheen::NAME;
 use sheen_tests::upstream::Upstream;
 
@@ -94,24 +95,25 @@ fn clients_behind_proxies_are_who_nginx_takes_them_for() {
     let app = Upstream::mirror();
     let Some(both) = Both::start(&configuration(&app), &[NAME]) else { return };
     both.sheen.sheen.expect_log("access forbidden by rule");
-    let mut found = Vec::new();
-    for (number, (directives, fields)) in SERVERS.iter().enumerate() {
-        for (row, field) in fields.iter().enumerate() {
-            let [theirs, ours] = both.sides().map(|side| seen(side, number, row, field));
-            if theirs != ours {
-                found.push(format!("{directives} {field}:\nnginx {theirs:#?}\nsheen {ours:#?}"));
-            }
+    let rows: Vec<(usize, &str)> = SERVERS
+        .iter()
+        .enumerate()
+        .flat_map(|(server, (_, fields))| fields.iter().map(move |field| (server, *field)))
+        .collect();
+    let [theirs, ours] = both.sides().map(|side| {
+        let mut seen: Vec<Vec<String>> =
+            rows.iter().enumerate().map(|(row, of)| ask(side, row, *of)).collect();
+        // All are asked before the log is read: lines wait for one another in it.
+        for (row, seen) in seen.iter_mut().enumerate() {
+            seen.extend(TARGETS.map(|target| side.log_line("seen.log", &id(row, target))));
         }
-    }
-    for (number, (_, fields)) in SERVERS.iter().enumerate() {
-        for row in 0..fields.len() {
-            for target in TARGETS {
-                let id = format!("{number}-{row}-{target} ");
-                let [theirs, ours] = both.sides().map(|side| side.log_line("seen.log", &id));
-                if theirs != ours {
-                    found.push(format!("nginx {theirs}\nsheen {ours}"));
-                }
-            }
+        seen
+    });
+    let mut found = Vec::new();
+    for ((server, field), (theirs, ours)) in rows.iter().zip(theirs.iter().zip(&ours)) {
+        if theirs != ours {
+            let directives = SERVERS[*server].0;
+            found.push(format!("{directives} {field}:\nnginx {theirs:#?}\nsheen {ours:#?}"));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -120,15 +122,21 @@ fn clients_behind_proxies_are_who_nginx_takes_them_for() {
 const TARGETS: [&str; 8] =
     ["here", "who", "app", "trusted", "trusted/app", "header", "kept", "early"];
 
-/// What is seen of a client at every place.
-fn seen(side: Side<'_>, server: usize, row: usize, field: &str) -> Vec<String> {
+/// What a row's line in the log begins with.
+fn id(row: usize, target: &str) -> String {
+    format!("{row}-{target} ")
+}
+
+/// What is seen of a client who sends `field` to a server, at every place but the log.
+fn ask(side: Side<'_>, row: usize, (server, field): (usize, &str)) -> Vec<String> {
     let mut client = side.plain();
     let field = if field == "-" { String::new() } else { format!("{field}\r\n") };
     let mut seen = Vec::new();
     for target in TARGETS {
-        let id = format!("{server}-{row}-{target}");
+        let id = id(row, target);
         client.send(format!(
-            "GET /{target} HTTP/1.1\r\nHost: s{server}.test\r\nX-Id: {id}\r\n{field}\r\n"
+            "GET /{target} HTTP/1.1\r\nHost: s{server}.test\r\nX-Id: {}\r\n{field}\r\n",
+            id.trim_end()
         ));
         let text = client.answer("GET").text();
         if text.contains("X-Seen") {
@@ -168,21 +176,26 @@ fn a_balancer_introduces_clients_as_in_nginx() {
     ]
     .concat();
     let Some(both) = Both::start(&http, &[NAME]) else { return };
+    let rows: Vec<(&str, &str)> = ["plain.test", "real.test", "other.test"]
+        .iter()
+        .flat_map(|name| INTRODUCED.iter().map(|header| (*name, *header)))
+        .collect();
+    let [theirs, ours] = both.sides().map(|side| {
+        let introduced = |(row, (name, header)): (usize, &(&str, &str))| {
+            let mut client = Client::plain(side.https);
+            let own = client.local_address().port().to_string();
+            let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\nX-Id: {row}-\r\n\r\n");
+            client.send([header.as_bytes(), request.as_bytes()].concat());
+            client.answer("GET").text().replace(&own, "OWN")
+        };
+        let texts: Vec<String> = rows.iter().enumerate().map(introduced).collect();
+        let line = |(row, text)| (text, side.log_line("seen.log", &format!("{row}- ")));
+        texts.into_iter().enumerate().map(line).collect::<Vec<_>>()
+    });
     let mut found = Vec::new();
-    for name in ["plain.test", "real.test", "other.test"] {
-        for (row, header) in INTRODUCED.iter().enumerate() {
-            let [theirs, ours] = both.sides().map(|side| {
-                let mut client = sheen_tests::client::Client::plain(side.https);
-                let own = client.local_address().port().to_string();
-                let id = format!("{name}-{row}");
-                let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\nX-Id: {id}\r\n\r\n");
-                client.send([header.as_bytes(), request.as_bytes()].concat());
-                let text = client.answer("GET").text().replace(&own, "OWN");
-                (text, side.log_line("seen.log", &id))
-            });
-            if theirs != ours {
-                found.push(format!("{name} {header:?}:\nnginx {theirs:?}\nsheen {ours:?}"));
-            }
+    for ((name, header), (theirs, ours)) in rows.iter().zip(theirs.iter().zip(&ours)) {
+        if theirs != ours {
+            found.push(format!("{name} {header:?}:\nnginx {theirs:?}\nsheen {ours:?}"));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));

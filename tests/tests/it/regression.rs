@@ -1,13 +1,12 @@
 //! Bugs that were found and fixed: one story a test, which fails without the fix.
 
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use sheen_tests::sheen::{NAME, Reload, Setup};
-use sheen_tests::upstream::{Upstream, ok};
+use sheen_tests::upstream::Upstream;
 use sheen_tests::wait;
 
 /// The search for the end of a head went on at a place in bytes that had been thrown away as an
@@ -39,14 +38,7 @@ fn a_bare_lf_behind_a_split_empty_line_is_refused() {
 /// giving it connections that nobody took.
 #[test]
 fn a_drain_closes_the_listeners_of_idle_workers_too() {
-    let go = Arc::new(AtomicBool::new(false));
-    let gate = Arc::clone(&go);
-    let app = Upstream::start(move |conn| {
-        conn.answer_all(|_| {
-            wait::until("leave to answer", || gate.load(Ordering::SeqCst));
-            ok("finished").into_bytes()
-        });
-    });
+    let (app, go) = Upstream::patient();
     let mut setup = Setup::to(&app).timeouts("drain = \"20s\"");
     setup.workers = 4;
     let mut sheen = setup.start();
@@ -60,6 +52,8 @@ fn a_drain_closes_the_listeners_of_idle_workers_too() {
     }
     go.store(true, Ordering::SeqCst);
     assert_eq!(busy.answer("GET").text(), "finished");
+    // A client that has not gone is waited for.
+    drop(busy);
     assert!(sheen.wait().success());
 }
 

@@ -2,35 +2,21 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sheen_tests::client::{Client, End};
 use sheen_tests::message::read_head;
 use sheen_tests::sheen::{NAME, Reload, Setup, Site};
-use sheen_tests::upstream::{Upstream, ok};
+use sheen_tests::upstream::Upstream;
 use sheen_tests::wait;
 use sheen_tests::websocket::{echo_app, echoes, open, upgrade};
-
-/// An app that answers once `go` is set.
-fn patient_app() -> (Upstream, Arc<AtomicBool>) {
-    let go = Arc::new(AtomicBool::new(false));
-    let gate = Arc::clone(&go);
-    let app = Upstream::start(move |conn| {
-        conn.answer_all(|_| {
-            wait::until("leave to answer", || gate.load(Ordering::SeqCst));
-            ok("finished").into_bytes()
-        });
-    });
-    (app, go)
-}
 
 #[test]
 fn quit_finishes_exchanges_closes_idle_connections_and_stops_listening() {
     for times in [1, 2] {
-        let (app, go) = patient_app();
+        let (app, go) = Upstream::patient();
         let mut sheen = Setup::to(&app).timeouts("drain = \"10s\"").start();
         let (https, http) = (sheen.https(), sheen.http());
         let mut idle = sheen.client();
@@ -53,6 +39,8 @@ fn quit_finishes_exchanges_closes_idle_connections_and_stops_listening() {
             ("finished", Some("close"))
         );
         busy.closes();
+        // A client that has not gone is waited for.
+        drop((busy, idle, idle_plain));
         assert!(sheen.wait().success());
     }
 }
@@ -106,7 +94,7 @@ fn quit_closes_tunnels_at_the_deadline() {
 
 #[test]
 fn an_exchange_that_never_ends_is_cut_at_the_deadline() {
-    let (app, go) = patient_app();
+    let (app, go) = Upstream::patient();
     let mut sheen = Setup::to(&app).timeouts("drain = \"500ms\"").start();
     let mut client = sheen.client();
     client.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n");

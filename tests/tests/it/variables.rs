@@ -277,7 +277,8 @@ fn configuration(apps: &[(&str, &Upstream)]) -> String {
         .replace("ALL", &joined(|name| format!("${name}")))
 }
 
-/// What was read at one place: its name, and the values behind a `|`.
+/// What was read at one place: its name, and the values behind a `|`; until it is looked for in the
+/// log, what its line there begins with.
 type Read = (&'static str, String);
 
 /// Asks a server of one of them, and finds what variables were where it reads them.
@@ -299,14 +300,22 @@ fn ask(side: Side<'_>, scenario: &Scenario, host: &str) -> Read {
     let text = answer.text();
     let sent = text.lines().find_map(|line| line.strip_prefix("X-All: "));
     let (place, values) = match (host, sent) {
-        ("logged.test", _) => {
-            ("log", side.log_line("all.log", &format!("{id}|"))[id.len()..].to_owned())
-        }
+        ("logged.test", _) => return (LOG, format!("{id}|")),
         ("added.test", _) => ("add_header", answer.field("x-all").unwrap().to_owned()),
         (_, Some(sent)) => ("proxy_set_header", sent.trim_end().to_owned()),
         (_, None) => ("return", text),
     };
     (place, side.neutral(&values))
+}
+
+const LOG: &str = "log";
+
+/// With the values of the log if they are there.
+fn logged(side: Side<'_>, (place, read): Read) -> Read {
+    match place {
+        LOG => (place, side.neutral(&side.log_line("all.log", &read)[read.len() - 1..])),
+        _ => (place, read),
+    }
 }
 
 /// Of which X25519 is taken; an ECDSA certificate wants the other as well.
@@ -410,17 +419,24 @@ fn every_variable_says_what_nginx_says() {
     let answered = ANSWERED
         .iter()
         .flat_map(|scenario| ["added.test", "logged.test"].map(|host| (scenario, host)));
-    for (scenario, host) in decided.chain(answered) {
-        let [theirs, ours] = both.sides().map(|side| ask(side, scenario, host));
+    let asked: Vec<(&Scenario, [Read; 2])> = decided
+        .chain(answered)
+        .map(|(scenario, host)| (scenario, both.sides().map(|side| ask(side, scenario, host))))
+        .collect();
+    let talks = both.sides().map(talk);
+    // All is asked before the log is read: lines wait for one another in it.
+    for (scenario, [theirs, ours]) in asked {
+        let (theirs, ours) = (logged(both.nginx(), theirs), logged(both.sheen(), ours));
         found.extend(differences(scenario.name, &theirs, &ours));
     }
-    let [theirs, ours] = both.sides().map(talk);
-    found.extend(differences("a WebSocket", &("log", theirs), &("log", ours)));
+    let [theirs, ours] = talks;
+    let (theirs, ours) = (logged(both.nginx(), theirs), logged(both.sheen(), ours));
+    found.extend(differences("a WebSocket", &theirs, &ours));
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
 
-/// A WebSocket with one message each way; the values of its log line.
-fn talk(side: Side<'_>) -> String {
+/// A WebSocket with one message each way.
+fn talk(side: Side<'_>) -> Read {
     let mut client = side.plain();
     let request = websocket::request("/ws").replace(NAME, "logged.test");
     let request = request.replacen("\r\n", "\r\nX-Id: ws\r\n", 1);
@@ -431,8 +447,7 @@ fn talk(side: Side<'_>) -> String {
     std::io::Read::read_exact(&mut client, &mut bytes).unwrap();
     client.shutdown_write();
     client.rest();
-    let line = side.log_line("all.log", "ws|");
-    side.neutral(&line[2..])
+    (LOG, "ws|".to_owned())
 }
 
 #[test]
@@ -456,4 +471,18 @@ fn a_second_request_on_a_connection_is_counted() {
     });
     assert_eq!(said[1], said[0]);
     assert_eq!(said[0][..3], ["1", "2", "3"]);
+}
+
+#[test]
+fn what_never_has_a_value_is_named() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let http = "log_format a '$tcpinfo_rtt $sent_trailer_x $upstream_trailer_y $sent_http_z';\n\
+                server { listen 8080; access_log off; return 200 $ssl_session_id; }";
+    let path = sheen_tests::nginx_conf::write(dir.path(), http, 1, 2);
+    let tested = sheen_tests::sheen::run(dir.path(), &["-t", "-c", &path]);
+    let said = String::from_utf8_lossy(&tested.stderr).into_owned();
+    for name in ["tcpinfo_rtt", "sent_trailer_x", "upstream_trailer_y", "ssl_session_id"] {
+        assert!(said.contains(&format!("\"${name}\" has no value here")), "{name}: {said}");
+    }
+    assert!(tested.status.success() && !said.contains("sent_http_z"), "{said}");
 }

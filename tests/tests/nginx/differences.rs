@@ -124,9 +124,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         why: "a body that was passed on is not there any more when an error page is another app",
         shows_in: "errors",
         even: |request, theirs, ours| {
-            let was_sent = theirs.asked.len() == 2 && request.has("POST ");
-            let [_, second] = &mut *theirs.asked else { return };
-            if was_sent && !second.body.is_empty() {
+            let [first, second] = &mut *theirs.asked else { return };
+            let is_again = second.body == first.body && !second.body.is_empty();
+            if is_again && request.has("POST ") {
                 match ours.asked.as_mut_slice() {
                     [_, own] if own.body.is_empty() => {
                         second.body.clear();

@@ -282,7 +282,8 @@ pub fn url(text: &str) -> Result<Url, String> {
     })
 }
 
-fn target(text: &str) -> Result<Target, &'static str> {
+/// An address with a port or without; what is wrong is said as nginx says it.
+pub(super) fn target(text: &str) -> Result<Target, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Target::Unix(unix_path(path)?));
     }

@@ -25,6 +25,8 @@ pub mod tree;
 pub mod values;
 
 pub use lex::Word;
+#[doc(hidden)]
+pub use syslog::fuzz as fuzz_syslog;
 pub use tree::{Directive, Source, Tree};
 
 /// What the command line says about a configuration.

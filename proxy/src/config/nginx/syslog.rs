@@ -2,26 +2,43 @@
 
 use std::net::SocketAddr;
 
+use super::address::{Target, target};
 use crate::config::address::resolve_by_system;
+use crate::config::raw::Resolve;
 use crate::config::{Syslog, SyslogServer};
 
 /// Reads what stands after `syslog:`. Errors are in nginx's words.
 pub(super) fn syslog(text: &str) -> Result<Syslog, String> {
+    read(text, resolve_by_system)
+}
+
+/// For the fuzzer: any text, without asking the network for names.
+#[doc(hidden)]
+pub fn fuzz(text: &str) -> Result<Syslog, String> {
+    read(text, |_, port| Ok(vec![SocketAddr::from(([192, 0, 2, 1], port))]))
+}
+
+fn read(text: &str, resolve: Resolve) -> Result<Syslog, String> {
     let mut server = None;
     let (mut facility, mut severity, mut tag, mut with_hostname) = (None, None, None, true);
     for parameter in text.split(',') {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let Some((name, value)) = parameter.split_once('=') else {
+            match parameter {
+                "nohostname" => with_hostname = false,
+                _ => return Err(unknown(parameter)),
+            }
+            continue;
+        };
         match name {
             "server" if server.is_some() => return Err(duplicate(name)),
-            "server" => server = Some(address(value)?),
+            "server" => server = Some(address(value, resolve)?),
             "facility" if facility.is_some() => return Err(duplicate(name)),
             "facility" => facility = Some(place(FACILITIES, name, value)?),
             "severity" if severity.is_some() => return Err(duplicate(name)),
             "severity" => severity = Some(place(SEVERITIES, name, value)?),
             "tag" if tag.is_some() => return Err(duplicate(name)),
             "tag" => tag = Some(checked_tag(value)?),
-            "nohostname" => with_hostname = false,
-            _ => return Err(format!("unknown syslog parameter \"{parameter}\"")),
+            _ => return Err(unknown(parameter)),
         }
     }
     Ok(Syslog {
@@ -32,6 +49,10 @@ pub(super) fn syslog(text: &str) -> Result<Syslog, String> {
         tag: tag.unwrap_or("nginx").to_owned(),
         with_hostname,
     })
+}
+
+fn unknown(parameter: &str) -> String {
+    format!("unknown syslog parameter \"{parameter}\"")
 }
 
 fn duplicate(name: &str) -> String {
@@ -56,28 +77,20 @@ fn checked_tag(tag: &str) -> Result<&str, String> {
     }
 }
 
-fn address(text: &str) -> Result<SyslogServer, String> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(SyslogServer::Unix(path.into()));
+fn address(text: &str, resolve: Resolve) -> Result<SyslogServer, String> {
+    let wrong = |what: &str| format!("{what} in syslog server \"{text}\"");
+    if !text.starts_with("unix:") && text.contains(['/', '?']) {
+        return Err(wrong("invalid host"));
     }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(SyslogServer::Udp(address));
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && !text.ends_with(']') => {
-            let port = port.parse().ok().filter(|port| *port > 0);
-            (host, port.ok_or_else(|| format!("invalid port in syslog server \"{text}\""))?)
+    let (name, port) = match target(text).map_err(wrong)? {
+        Target::Unix(path) => return Ok(SyslogServer::Unix(path.into())),
+        Target::Ip { ip, port } => {
+            return Ok(SyslogServer::Udp((ip, port.unwrap_or(PORT)).into()));
         }
-        _ => (text, PORT),
+        Target::Host { name, port } => (name, port.unwrap_or(PORT)),
     };
-    if host.is_empty() {
-        return Err(format!("no host in syslog server \"{text}\""));
-    }
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let found = resolve_by_system(host, port).ok().and_then(|found| found.first().copied());
-    found
-        .map(SyslogServer::Udp)
-        .ok_or_else(|| format!("host not found in syslog server \"{text}\""))
+    let found = resolve(&name, port).ok().and_then(|found| found.first().copied());
+    found.map(SyslogServer::Udp).ok_or_else(|| wrong("host not found"))
 }
 
 const TAG_BYTES_MAX: usize = 32;

@@ -36,7 +36,7 @@ use crate::limits::{
     SENDS_PER_RECORD_COUNT, WARNING_ALERTS_MAX,
 };
 
-pub(super) use self::suite::{Cipher, Suite};
+pub(in crate::tls) use self::suite::{Cipher, Suite};
 
 mod nonces;
 mod suite;

@@ -8,7 +8,7 @@ pub(in crate::tls) struct Suite {
     pub(in crate::tls) tls13: bool,
     pub(in crate::tls) cipher: Cipher,
     /// Records that may be sent under one key.
-    pub(super) limit: u64,
+    pub(in crate::tls) limit: u64,
 }
 
 /// The ciphers that rustls and the kernel share.

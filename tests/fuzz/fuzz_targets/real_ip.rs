@@ -1,0 +1,4 @@
+//! `sheen_tests::fuzz::real_ip` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sheen_tests::fuzz::real_ip(bytes));
