@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, SignatureScheme};
 use sheen::buf::Buf;
 use sheen::config::load::{Source as ConfigSource, load};
-use sheen::config::{Offer, native};
+use sheen::config::{ListenAddress, Offer, native};
 use sheen::context::{HeldHttp, Snapshot};
 use sheen::log;
 use sheen::lookup::Lookup;
@@ -216,7 +216,7 @@ impl PlanningByConf {
             port: 50_000,
             since_ms: 0,
             introduction: None,
-            local: OnceCell::new(),
+            local: OnceCell::from(ListenAddress::Tcp(([127, 0, 0, 1], 8080).into())),
             trusted: Cell::new(false),
             handshake: OnceCell::new(),
         };
@@ -241,7 +241,6 @@ impl PlanningByConf {
             tries: Rc::default(),
             begun_ms: 0,
             tls: false,
-            local: ([127, 0, 0, 1], 8080).into(),
             requests: 1,
             is_pipelined: false,
             age: Duration::ZERO,

@@ -97,6 +97,17 @@ pub fn bind_all(
     if problems.is_empty() { Ok(active) } else { Err(problems) }
 }
 
+/// What of `wanted` a start would fail at because this machine has no such address. Nothing is taken
+/// from whoever listens.
+pub fn absent(wanted: &[Listen]) -> Vec<String> {
+    let absent = |listen: &Listen| {
+        let error = listener::bind_alone(listen.address.tcp()?, &listen.options).err()?;
+        let is_absent = error.kind() == io::ErrorKind::AddrNotAvailable && !listen.optional;
+        is_absent.then(|| bind_words(&listen.address, &error))
+    };
+    wanted.iter().filter_map(absent).collect()
+}
+
 /// For each worker the whole list of listeners, with duplicates of their sockets where `is_new`
 /// says that it lacks them. Every socket has a worker: where there are more of them than workers, as
 /// after an upgrade, one takes several.

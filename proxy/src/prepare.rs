@@ -14,7 +14,7 @@ use crate::errno;
 use crate::io::runtime;
 use crate::life::{pidfile, privileges};
 use crate::limits::Limits;
-use crate::listeners::Active;
+use crate::listeners::{self, Active};
 use crate::redirect::Redirect;
 use crate::route::Routes;
 use crate::serve::certificate::AtAddress;
@@ -43,6 +43,7 @@ pub fn check(config: &Config) -> Result<Vec<Problem>, Vec<Problem>> {
         Err(words) => problems.push(plain(words)),
     }
     let mut warnings: Vec<Problem> = warnings.into_iter().map(plain).collect();
+    problems.extend(listeners::absent(&config.listeners).into_iter().map(plain));
     let log = &config.log;
     let logs = log.access.iter().chain(&log.others).chain([&log.error]);
     let logs = logs.filter_map(|target| match target {
@@ -161,8 +162,8 @@ fn tls_configs(
     let own = http.into_iter().flat_map(|http| {
         http.offers.iter().map(|(address, offer)| {
             let (http, store) = (http.clone(), store.clone());
-            let resolver = Arc::new(AtAddress { address: *address, http, store });
-            (*address, make(offer, resolver))
+            let resolver = Arc::new(AtAddress { address: address.clone(), http, store });
+            (address.clone(), make(offer, resolver))
         })
     });
     let by_address = own.collect();

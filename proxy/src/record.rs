@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::config::Level;
+use crate::config::{Level, ListenAddress};
 use crate::context::Worker;
 use crate::fault::Fault;
 use crate::log::{self, Access};
@@ -109,9 +109,16 @@ pub struct Identity {
     /// Whom a balancer in front of it speaks for, where `address` is the balancer's.
     pub introduction: Option<Box<Introduction>>,
     /// Where it came to; asked for by whoever needs it.
-    pub local: OnceCell<SocketAddr>,
+    pub local: OnceCell<ListenAddress>,
     pub trusted: Cell<bool>,
     pub handshake: OnceCell<Handshake>,
+}
+
+impl Identity {
+    /// Where the client came to; a connection has asked before its first request is read.
+    pub fn local(&self) -> &ListenAddress {
+        self.local.get_or_init(|| ListenAddress::NOWHERE)
+    }
 }
 
 /// What a PROXY protocol header says.

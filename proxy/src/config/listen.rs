@@ -1,7 +1,7 @@
 //! Where to listen, and how: the elements of `listen_https` and `listen_http`.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::address::{ParsedListen, parse_listen};
 use super::raw::{Checker, Complaint, Field, Place, Value};
 use super::table::{Table, key, read_table};
 use super::values::{count, list, parse_duration, text, truth};
+use crate::lookup::Lookup;
 
 /// One address to listen on. `:PORT` has been expanded to the v4 and the v6 wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,12 +74,41 @@ impl Default for ListenOptions {
 }
 
 impl ListenAddress {
+    /// Stands for one that the system does not tell.
+    pub const NOWHERE: Self =
+        Self::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
+
     /// `None` for a socket in the file system.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
             Self::Unix(_) => None,
         }
+    }
+
+    /// 0 for a socket in the file system.
+    pub fn port(&self) -> u16 {
+        self.tcp().map_or(0, |address| address.port())
+    }
+
+    /// Without the port, as nginx's `$server_addr`.
+    pub fn host(&self) -> String {
+        match self.tcp() {
+            Some(address) => address.ip().to_canonical().to_string(),
+            None => self.to_string(),
+        }
+    }
+
+    /// What `map` has for connections that come here: at the address itself, or else at the wildcard
+    /// that takes them.
+    pub fn find_in<'m, V>(&self, map: &'m Lookup<Self, V>) -> Option<&'m V> {
+        let Self::Tcp(address) = self else { return map.get(self) };
+        let (came, ip, port) = (address.ip(), address.ip().to_canonical(), address.port());
+        let at = |ip: IpAddr| map.get(&Self::Tcp((ip, port).into()));
+        let v4 = || ip.is_ipv4().then(|| at(Ipv4Addr::UNSPECIFIED.into())).flatten();
+        // A v4 client of `ipv6only=off` comes in v6's form.
+        let v6 = || came.is_ipv6().then(|| at(Ipv6Addr::UNSPECIFIED.into())).flatten();
+        at(ip).or_else(v4).or_else(v6)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::native::{self, Loaded};
 use super::{Dialect, Problem, dialect, dump, nginx};
 use crate::errno;
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::limits::{CONFIG_BYTES_IN_ALL_MAX, CONFIG_BYTES_MAX};
 
 /// Where a configuration comes from, as nginx's flags say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,10 @@ impl Source {
 pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
     match open(source)? {
         (Dialect::Native, bytes) => native::load(bytes, source),
-        (Dialect::Nginx, _) => nginx::lower::load(&source.file, &options(source)),
+        (Dialect::Nginx, bytes) => {
+            let options = options(source);
+            nginx::lower::lower(&nginx::read(&source.file, bytes, &options)?, &options)
+        }
     }
 }
 
@@ -52,14 +55,16 @@ pub fn printed(source: &Source) -> Result<Vec<u8>, Vec<Problem>> {
         (Dialect::Native, bytes) => {
             native::load(bytes, source).map(|loaded| dump::to_toml(&loaded.config).into_bytes())
         }
-        (Dialect::Nginx, _) => nginx::read(&source.file, &options(source)).map(|tree| tree.dump()),
+        (Dialect::Nginx, bytes) => {
+            nginx::read(&source.file, bytes, &options(source)).map(|tree| tree.dump())
+        }
     }
 }
 
 /// The bytes of the file, and the language they are in.
 fn open(source: &Source) -> Result<(Dialect, Vec<u8>), Vec<Problem>> {
     let path = &*source.file;
-    let bytes = read(path).map_err(|error| {
+    let refuse = |error: io::Error| {
         let hint = match error.kind() {
             io::ErrorKind::NotFound => "name it with -c FILE, or begin without one: `sheen demo`",
             io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
@@ -69,8 +74,18 @@ fn open(source: &Source) -> Result<(Dialect, Vec<u8>), Vec<Problem>> {
         let what = format!("open() \"{}\" failed ({words})", path.display());
         let (file, hint, dialect) = (String::new(), Some(hint.to_owned()), Dialect::Native);
         vec![Problem { file, line: None, what, hint, dialect }]
-    })?;
-    Ok((source.dialect.unwrap_or_else(|| dialect(&bytes, path)), bytes))
+    };
+    let bytes = read(path).map_err(refuse)?;
+    let dialect = source.dialect.unwrap_or_else(|| dialect(&bytes, path));
+    let most = match dialect {
+        Dialect::Native => CONFIG_BYTES_MAX,
+        Dialect::Nginx => CONFIG_BYTES_IN_ALL_MAX,
+    };
+    if bytes.len() as u64 > most {
+        let what = format!("larger than {} MiB", most >> 20);
+        return Err(refuse(io::Error::new(io::ErrorKind::FileTooLarge, what)));
+    }
+    Ok((dialect, bytes))
 }
 
 fn options(source: &Source) -> nginx::Options {
@@ -83,13 +98,10 @@ fn options(source: &Source) -> nginx::Options {
     }
 }
 
+/// As much of the file as any dialect takes, and a byte more of one that is larger.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        let what = format!("larger than {} MiB", CONFIG_BYTES_MAX >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-    }
+    File::open(path)?.take(CONFIG_BYTES_IN_ALL_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -113,6 +125,8 @@ mod tests {
         let unnamed = config("");
         assert_eq!(unnamed.process.pid, Some(within("x.pid")));
         assert_eq!(unnamed.log.error, LogTarget::File(within("e.log")));
+        // Sheen's own files are smaller.
+        config(&"# a long list\n".repeat(100_000));
         let named = config("error_log other.log;");
         assert_eq!(
             (named.log.error, named.log.level),

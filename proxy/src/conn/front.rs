@@ -1,10 +1,10 @@
 //! What is in force between two requests: bounds of the server that answers at an address until a
 //! request names another, and what the location of the last request said of its connection.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Connection;
+use crate::config::ListenAddress;
 use crate::limits::Limits;
 use crate::route::location::SERVER;
 use crate::serve::Ongoing;
@@ -22,10 +22,9 @@ pub(super) struct Front {
 
 impl Connection {
     /// Where the client came to.
-    pub(super) fn local(&self) -> SocketAddr {
-        let nowhere = || SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let ask = || self.client.local_address().unwrap_or_else(nowhere);
-        *self.identity.local.get_or_init(ask)
+    pub(super) fn local(&self) -> &ListenAddress {
+        let ask = || self.client.local_address().unwrap_or(ListenAddress::NOWHERE);
+        self.identity.local.get_or_init(ask)
     }
 
     /// Finds the server whose bounds are in force until a request names one: by the address, and by

@@ -142,7 +142,6 @@ impl Connection {
             begun_ms: if reads.request_time { begun_ms() } else { 0 },
             // Plain HTTP may have come where TLS was expected.
             tls: self.identity.handshake.get().is_some(),
-            local: self.local(),
             requests: self.served,
             age: Duration::from_millis(self.worker.registry.now_ms() - self.since_ms),
             is_pipelined: self.record.is_pipelined.get(),

@@ -15,6 +15,7 @@ use rustix::net::{
 };
 
 use super::timer;
+use crate::config::ListenAddress;
 
 /// A connected socket, non-blocking, closed on exec.
 ///
@@ -47,9 +48,9 @@ impl Socket {
         Ok(socket)
     }
 
-    /// The address that the other side connected to; none for a Unix socket.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        rustix::net::getsockname(self.fd()).ok()?.try_into().ok()
+    /// The address that the other side connected to.
+    pub fn local_address(&self) -> io::Result<ListenAddress> {
+        super::listener::local_address(self.fd())
     }
 
     /// Connects to a Unix socket, waiting while its queue of connections is full.

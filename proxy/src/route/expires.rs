@@ -41,19 +41,23 @@ pub struct Freshness {
     pub cache_control: String,
 }
 
+fn refused(what: &str) -> String {
+    format!("\"expires\" directive {what}")
+}
+
 impl Expires {
     /// The arguments; `None` for `off`. Errors are in nginx's words.
     pub fn parse(arguments: &[&[u8]], registry: &mut Registry) -> Result<Option<Self>, String> {
         let (modified, value) = match arguments {
             [value] => (false, *value),
             [b"modified", value] => (true, *value),
-            _ => return Err("invalid value".into()),
+            _ => return Err(refused("invalid value")),
         };
         let template = Template::compile(value, registry)?;
         if template.as_text().is_none() {
             return Ok(Some(Self { modified, value: Value::Variable(template) }));
         }
-        Ok(match When::parse(value, modified)? {
+        Ok(match When::parse(value, modified).map_err(|what| refused(&what))? {
             When::Off => None,
             when => Some(Self { modified, value: Value::Fixed(when) }),
         })
@@ -183,7 +187,9 @@ mod tests {
         }
         let mut registry = Registry::default();
         let words = Expires::parse(&[b"changed", b"1h"], &mut registry).unwrap_err();
-        assert_eq!(words, "invalid value");
+        assert_eq!(words, "\"expires\" directive invalid value");
+        let words = Expires::parse(&[b"@25h"], &mut registry).unwrap_err();
+        assert!(words.starts_with("\"expires\" directive daily time"), "{words}");
         assert!(Expires::parse(&[b"off"], &mut registry).unwrap().is_none());
     }
 }

@@ -1,7 +1,6 @@
 //! Servers as nginx.conf has them, compiled: by address and name, with what each of their locations
 //! has in force.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::state::State;
 use super::template::Template;
 use super::upstream_fields::Redirects;
 use super::variable::Variables;
-use crate::config::{ErrorLog, Offer, Upstream};
+use crate::config::{ErrorLog, ListenAddress, Offer, Upstream};
 use crate::files;
 use crate::h1::kept::Field;
 use crate::h1::name::NameList;
@@ -29,12 +28,12 @@ use crate::lookup::Lookup;
 pub struct Http {
     pub variables: Variables,
     /// The servers of each address, by the address as it is written.
-    pub names: Lookup<SocketAddr, Names>,
+    pub names: Lookup<ListenAddress, Names>,
     pub hosts: Box<[Host]>,
     /// `$hostname`.
     pub hostname: Box<[u8]>,
     /// What TLS clients are offered, at each address that speaks TLS.
-    pub offers: Box<[(SocketAddr, Offer)]>,
+    pub offers: Box<[(ListenAddress, Offer)]>,
     /// What `proxy_pass` with variables may come to: the groups by their names.
     pub upstreams: Lookup<Box<[u8]>, Arc<Upstream>>,
 }
@@ -61,6 +60,8 @@ pub struct Host {
 #[derive(Debug)]
 pub struct Location {
     pub content: Content,
+    /// Its own, if it has one.
+    pub real_ip: Option<RealIp>,
     /// What goes for files, in error pages and beside the app.
     pub files: files::Content,
     pub limits: Arc<Limits>,
@@ -175,22 +176,17 @@ pub struct OwnRedirects {
 
 impl Http {
     /// The servers that listen where a connection came to.
-    pub fn names_at(&self, local: SocketAddr) -> Option<&Names> {
-        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        let any: IpAddr = match local {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        self.names.get(&local).or_else(|| self.names.get(&(any, local.port()).into()))
+    pub fn names_at(&self, local: &ListenAddress) -> Option<&Names> {
+        local.find_in(&self.names)
     }
 
     /// The server that answers there for a name in lower case; empty for a request without one.
-    pub fn server_of(&self, local: SocketAddr, name: &[u8], state: &mut State) -> usize {
+    pub fn server_of(&self, local: &ListenAddress, name: &[u8], state: &mut State) -> usize {
         self.names_at(local).map_or(0, |names| names.find(name, state, &self.variables))
     }
 
     /// The server that answers there for names that nobody has.
-    pub fn default_at(&self, local: SocketAddr) -> usize {
+    pub fn default_at(&self, local: &ListenAddress) -> usize {
         self.names_at(local).map_or(0, Names::default_server)
     }
 }

@@ -1,5 +1,7 @@
 //! Which location a URI leads to: exact, longest prefix, then expressions in their order.
 
+use std::borrow::Cow;
+
 use super::regex::Regex;
 use super::regexes::Regexes;
 use super::state::State;
@@ -42,9 +44,29 @@ impl Match {
             b"" if name.starts_with(b"@") => Self::Named(name.into()),
             b"" => prefix(false),
             other => {
-                return Err(format!("invalid location modifier \"{}\"", other.escape_ascii()));
+                let other = String::from_utf8_lossy(other);
+                return Err(format!("invalid location modifier \"{other}\""));
             }
         })
+    }
+
+    /// What no other location beside it may have: an exact and a prefix location may share a name.
+    /// Of expressions and of names nginx takes the first and says nothing.
+    pub fn claim(&self) -> Option<(bool, &[u8])> {
+        match self {
+            Self::Exact(name) => Some((true, name)),
+            Self::Prefix { name, .. } => Some((false, name)),
+            Self::Named(_) | Self::Regex { .. } | Self::Nameless => None,
+        }
+    }
+
+    /// What is said of a second one with its claim.
+    pub fn duplicate(&self) -> String {
+        format!("duplicate location \"{}\"", self.shown())
+    }
+
+    fn shown(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.name())
     }
 
     /// As messages name it.
@@ -100,13 +122,10 @@ impl Builder {
         if parent != SERVER && matched != Match::Nameless {
             check_nesting(&self.entries[parent].matched, &matched)?;
         }
-        let same = |entry: &&Entry| {
-            entry.parent == parent
-                && entry.matched.name() == matched.name()
-                && kind(&entry.matched) == kind(&matched)
-        };
-        if kind(&matched).is_some() && self.entries.iter().skip(1).any(|entry| same(&entry)) {
-            return Err(format!("duplicate location \"{}\"", matched.name().escape_ascii()));
+        let same =
+            |entry: &Entry| entry.parent == parent && entry.matched.claim() == matched.claim();
+        if matched.claim().is_some() && self.entries.iter().skip(1).any(same) {
+            return Err(matched.duplicate());
         }
         let regex = match &matched {
             Match::Regex { pattern, caseless } => Some(registry.regex(pattern, *caseless)?),
@@ -140,7 +159,7 @@ impl Builder {
                     level.entry(name).inclusive = Some(number);
                 }
                 Match::Named(name) => {
-                    named.insert(name.clone(), number);
+                    named.entry(name.clone()).or_insert(number);
                 }
                 Match::Regex { .. } | Match::Nameless => {}
             }
@@ -162,18 +181,9 @@ impl Builder {
     }
 }
 
-/// What can be there twice only by mistake; an exact and a prefix location may share a name.
-fn kind(matched: &Match) -> Option<u8> {
-    match matched {
-        Match::Exact(_) => Some(0),
-        Match::Prefix { .. } => Some(1),
-        Match::Named(_) => Some(2),
-        Match::Regex { .. } | Match::Nameless => None,
-    }
-}
-
-fn check_nesting(outer: &Match, inner: &Match) -> Result<(), String> {
-    let (name, outer_name) = (inner.name().escape_ascii(), outer.name().escape_ascii());
+/// What a location within another may not be.
+pub fn check_nesting(outer: &Match, inner: &Match) -> Result<(), String> {
+    let (name, outer_name) = (inner.shown(), outer.shown());
     match (outer, inner) {
         (Match::Exact(_), _) => {
             Err(format!("location \"{name}\" cannot be inside the exact location \"{outer_name}\""))

@@ -16,6 +16,7 @@
 //! | `rewrite`, `return`, `set`, `break`, `if` | [`script::Script`] of the location that is no `if`: the inside of an `if` goes into the script around it |
 //! | `root`, `alias` | [`variable::Registry::root`] |
 //! | `error_page`, `try_files`, `limit_except` | [`error_page::ErrorPages`], [`try_files::TryFiles`], [`phases::LimitExcept`] in [`phases::Settings`] |
+//! | `allow`, `deny` | [`access::Access`] in [`phases::Settings`] |
 //! | `proxy_pass` | [`proxy_pass::ProxyPass`] |
 //! | `proxy_set_header`, `add_header` | [`fields::Fields`] |
 //! | `proxy_redirect`, `proxy_cookie_*` | [`upstream_fields::Redirects`], [`cookies::Cookies`] |
@@ -42,9 +43,11 @@
 
 pub mod path;
 
+pub mod access;
 pub mod added;
 pub mod builtin;
 mod clock;
+pub mod condition;
 pub mod cookies;
 pub mod error_page;
 pub mod escape;

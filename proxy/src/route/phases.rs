@@ -1,6 +1,9 @@
 //! A request's way through the phases: server rewrite, location, location rewrite, try_files; and
 //! internal redirects, error pages among them, until it is clear what is to be served.
 
+use std::sync::Arc;
+
+use super::access::Access;
 use super::error_page::{ErrorPages, Override};
 use super::escape;
 use super::evaluate::Context;
@@ -29,6 +32,10 @@ pub struct Settings {
     pub root: usize,
     pub internal: bool,
     pub limit_except: Option<LimitExcept>,
+    /// It has a `set_real_ip_from` of its own, or what goes with it.
+    pub names_client: bool,
+    /// `allow` and `deny`, shared by all that inherit them.
+    pub access: Option<Arc<Access>>,
     /// Not inherited by nameless locations.
     pub try_files: Option<TryFiles>,
     pub error_pages: ErrorPages,
@@ -80,6 +87,8 @@ pub enum Decision {
     /// Serve the content of this location (its number, or [`SERVER`]) for the state's `uri` and
     /// `args`, with the state's `status_override` if it has one.
     Content(usize),
+    /// This location says who the client is: [`Run::resume`], once that has been asked.
+    Client(usize),
     /// An answer with the state's `output` as its body.
     Text { status: u16, location: usize },
     /// A redirect to the state's `output`; one that begins with `/` is relative to the server.
@@ -97,6 +106,10 @@ pub struct Run<'r, 'c> {
     pub context: Context<'c>,
     /// Looks at a path of the file system.
     pub probe: &'r mut dyn FnMut(&[u8]) -> Probe,
+    /// Set when the rules of a location keep a client out, until somebody has told the log.
+    pub is_forbidden: bool,
+    /// Who the client is has been told, by whatever stands in front of us.
+    pub knows_client: bool,
     /// Whose settings are in force.
     pub(super) location: usize,
 }
@@ -107,6 +120,8 @@ pub(super) enum Phase {
     ServerRewrite,
     FindLocation,
     LocationRewrite,
+    /// Who the client is, and whether it may come in.
+    Client,
     Content,
     Done(Decision),
 }
@@ -124,7 +139,8 @@ impl<'r, 'c> Run<'r, 'c> {
         context: Context<'c>,
         probe: &'r mut dyn FnMut(&[u8]) -> Probe,
     ) -> Self {
-        Self { server, context, probe, location: SERVER }
+        let (is_forbidden, knows_client) = (false, false);
+        Self { server, context, probe, is_forbidden, knows_client, location: SERVER }
     }
 
     /// Takes a new request, `Facts::request_uri`, to a decision. Errors: the URI is malformed, for
@@ -152,6 +168,13 @@ impl<'r, 'c> Run<'r, 'c> {
     /// location.
     pub fn redirect(&mut self, uri: &[u8], args: &[u8]) -> Decision {
         let phase = self.redirect_internally(uri, args);
+        self.advance(phase)
+    }
+
+    /// Goes on in a location that has said who the client is.
+    pub fn resume(&mut self, location: usize) -> Decision {
+        self.location = location;
+        let phase = self.access();
         self.advance(phase)
     }
 
@@ -189,6 +212,12 @@ impl<'r, 'c> Run<'r, 'c> {
                 }
                 Phase::FindLocation => self.find_location(),
                 Phase::LocationRewrite => self.rewrite_location(),
+                Phase::Client => {
+                    if self.server.settings[self.location].names_client && !self.knows_client {
+                        return Decision::Client(self.location);
+                    }
+                    self.access()
+                }
                 Phase::Content => self.content(),
                 Phase::Done(decision) => return decision,
             };
@@ -248,7 +277,7 @@ impl<'r, 'c> Run<'r, 'c> {
             return end;
         }
         if !self.context.state.uri_changed {
-            return Phase::Content;
+            return Phase::Client;
         }
         if !self.spend_change() {
             return self.error(500);
@@ -262,6 +291,16 @@ impl<'r, 'c> Run<'r, 'c> {
         let changes = &mut self.context.state.uri_changes;
         *changes = changes.saturating_sub(1);
         *changes > 0
+    }
+
+    fn access(&mut self) -> Phase {
+        let server = self.server;
+        let Some(access) = &server.settings[self.location].access else { return Phase::Content };
+        if access.admits(self.context.facts.connection.remote_addr) {
+            return Phase::Content;
+        }
+        self.is_forbidden = true;
+        self.error(403)
     }
 
     fn content(&mut self) -> Phase {

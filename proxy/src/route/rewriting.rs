@@ -1,8 +1,9 @@
 //! Running a script: what the rewrite directives of a location do to a request.
 
+use super::condition::{Condition, FileTest};
 use super::escape;
 use super::phases::{Decision, Phase, Probe, Run};
-use super::script::{Condition, FileTest, Rewrite, Step};
+use super::script::{Rewrite, Step};
 use super::template::Template;
 
 impl Run<'_, '_> {

@@ -1,5 +1,6 @@
 //! The directives of the rewrite module, compiled: `rewrite`, `return`, `if`, `set`, `break`.
 
+use super::condition::{Asked, Condition};
 use super::regex::Regex;
 use super::template::{Part, Template};
 use super::variable::{Registry, Variable};
@@ -48,22 +49,6 @@ pub(super) struct Return {
     pub status: u16,
     /// Text, or where to.
     pub text: Option<Template>,
-}
-
-#[derive(Debug)]
-pub(super) enum Condition {
-    True(Variable),
-    Equal { variable: Variable, value: Template, negated: bool },
-    Matches { variable: Variable, regex: Regex, negated: bool },
-    File { path: Template, test: FileTest, negated: bool },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileTest {
-    Plain,
-    Directory,
-    Exists,
-    Executable,
 }
 
 /// An `if` whose block is being read.
@@ -160,7 +145,7 @@ impl Script {
         location: Option<usize>,
         registry: &mut Registry,
     ) -> Result<OpenIf, String> {
-        let condition = condition(arguments, registry)?;
+        let condition = Asked::parse(arguments)?.compile(registry)?;
         self.steps.push(Step::If { condition, location, end: 0 });
         Ok(OpenIf(self.steps.len() - 1))
     }
@@ -187,64 +172,4 @@ fn number(text: &[u8]) -> Option<u32> {
         return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok().or(Some(u32::MAX))
-}
-
-fn condition(arguments: &[&[u8]], registry: &mut Registry) -> Result<Condition, String> {
-    let invalid = |word: &[u8]| format!("invalid condition \"{}\"", word.escape_ascii());
-    let words = without_parentheses(arguments)?;
-    let words: Vec<&[u8]> = words.iter().map(|word| &**word).collect();
-    match *words {
-        [word, ref rest @ ..] if word.len() > 1 && word[0] == b'$' => {
-            let name = &word[1..];
-            let [operator, value] = *rest else {
-                if rest.is_empty() {
-                    return Ok(Condition::True(registry.reference(name)?));
-                }
-                return Err(invalid(word));
-            };
-            let variable = registry.reference(name)?;
-            let negated = operator.starts_with(b"!");
-            match operator {
-                b"=" | b"!=" => {
-                    let value = Template::compile(value, registry)?;
-                    Ok(Condition::Equal { variable, value, negated })
-                }
-                b"~" | b"~*" | b"!~" | b"!~*" => {
-                    let regex = registry.regex(value, operator.ends_with(b"*"))?;
-                    Ok(Condition::Matches { variable, regex, negated })
-                }
-                other => Err(format!("unexpected \"{}\" in condition", other.escape_ascii())),
-            }
-        }
-        [operator, path] => {
-            let test = match operator.strip_prefix(b"!").unwrap_or(operator) {
-                b"-f" => FileTest::Plain,
-                b"-d" => FileTest::Directory,
-                b"-e" => FileTest::Exists,
-                b"-x" => FileTest::Executable,
-                _ => return Err(invalid(operator)),
-            };
-            let path = Template::compile(path, registry)?;
-            Ok(Condition::File { path, test, negated: operator.starts_with(b"!") })
-        }
-        [word, ..] => Err(invalid(word)),
-        [] => Err(invalid(b"")),
-    }
-}
-
-/// The words of a condition; a parenthesis may be a word of its own.
-fn without_parentheses<'a>(arguments: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, String> {
-    let invalid = |word: &[u8]| format!("invalid condition \"{}\"", word.escape_ascii());
-    let mut words = arguments.to_vec();
-    let first = words.first_mut().ok_or_else(|| invalid(b""))?;
-    *first = first.strip_prefix(b"(").ok_or_else(|| invalid(first))?;
-    let last = words.last_mut().ok_or_else(|| invalid(b""))?;
-    *last = last.strip_suffix(b")").ok_or_else(|| invalid(last))?;
-    if words.first().is_some_and(|word| word.is_empty()) {
-        words.remove(0);
-    }
-    if words.last().is_some_and(|word| word.is_empty()) {
-        words.pop();
-    }
-    Ok(words)
 }

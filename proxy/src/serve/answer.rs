@@ -72,9 +72,9 @@ impl Ongoing {
         self.kept.sent = KeptHead::default();
         let body_received = announced(self.length);
         let seen = Seen { status, body_received, ..Seen::default() };
-        let (local, tls) = (self.local, self.tls);
+        let (identity, tls) = (self.identity.clone(), self.tls);
         self.with(&seen, |mut context, host, _| {
-            let author = Author { host, local, tls, range: b"" };
+            let author = Author { host, local: identity.local(), tls, range: b"" };
             let location = &host.locations[at];
             let Content::Proxy(proxy) = &location.content else { return };
             let added = &location.added;

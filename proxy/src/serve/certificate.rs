@@ -1,13 +1,13 @@
 //! Which certificate a handshake gets: that of the server which answers at its address for the name
 //! it asks for, as nginx chooses.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use certstore::Store;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::config::ListenAddress;
 use crate::route::http::{Host, Http};
 use crate::route::names::Names;
 use crate::route::state::State;
@@ -16,7 +16,7 @@ use crate::tls;
 /// The resolver of one address.
 #[derive(Debug)]
 pub struct AtAddress {
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     pub http: Arc<Http>,
     pub store: Arc<Store>,
 }

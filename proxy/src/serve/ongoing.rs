@@ -1,7 +1,7 @@
 //! What is known of a request from its head to its log line, and the facts that variables are read
 //! from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::config::ErrorLog;
 use crate::context::HeldHttp;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
-use crate::h1::kept::KeptHead;
+use crate::h1::kept::{FieldList, KeptHead};
 use crate::h1::websocket::Upgrade;
 use crate::limits::DISCARDED_BYTES_MAX;
 use crate::log;
@@ -23,6 +23,7 @@ use crate::relay::Body;
 use crate::route::evaluate::Context;
 use crate::route::facts::{self, Clock, Facts, Now, Process, Tls, Try};
 use crate::route::http::{Content, Host, Http, Location};
+use crate::route::real_ip::RealIp;
 use crate::route::state::State;
 use crate::tries::{Attempt, Tries};
 
@@ -52,7 +53,6 @@ pub struct Ongoing {
     pub(super) identity: Rc<Identity>,
     /// Who it comes from, where that is not the other end of the connection.
     pub(super) client: Option<Client>,
-    pub(super) local: SocketAddr,
     pub(super) tls: bool,
     /// Requests of this connection so far.
     pub(super) requests: u64,
@@ -104,6 +104,16 @@ pub(super) struct Client {
     pub(super) text: Box<str>,
     /// 0 where only an address was named.
     pub(super) port: u16,
+}
+
+impl Client {
+    /// Who a connection speaks for, if its peer is believed.
+    pub(super) fn of(real_ip: &RealIp, identity: &Identity, fields: FieldList<'_>) -> Option<Self> {
+        let introduced = identity.introduction.as_deref().map(|from| from.client);
+        let peer = identity.address.parse().ok();
+        let (ip, port) = real_ip.find(peer, introduced, fields)?;
+        Some(Self { ip, text: ip.to_string().into(), port })
+    }
 }
 
 /// What becomes of the connection after an answer of our own.
@@ -162,7 +172,7 @@ impl Ongoing {
             connection: facts::Connection {
                 remote_addr,
                 server_addr: local.as_bytes(),
-                server_port: self.local.port(),
+                server_port: self.identity.local().port(),
                 requests: self.requests,
                 is_pipelined: self.is_pipelined,
                 ..self.identity.facts(self.client.as_ref())
@@ -205,13 +215,9 @@ impl Ongoing {
 
     /// Asks the server's `real_ip_header` who the client is.
     pub(super) fn find_client(&mut self) {
-        let host = &self.http.hosts[self.host];
-        let Some(real_ip) = &host.real_ip else { return };
-        let introduced = self.identity.introduction.as_deref().map(|from| from.client);
-        let peer = self.identity.address.parse().ok();
-        self.client = real_ip
-            .find(peer, introduced, self.texts.head.fields())
-            .map(|(ip, port)| Client { ip, text: ip.to_string().into(), port });
+        let real_ip = self.http.hosts[self.host].real_ip.as_ref();
+        let of = |real_ip| Client::of(real_ip, &self.identity, self.texts.head.fields());
+        self.client = real_ip.and_then(of);
     }
 
     /// Who the client is, and the first name of the server, for the error log.
@@ -235,7 +241,7 @@ impl Ongoing {
         if !self.http.variables.reads.server_addr {
             return String::new();
         }
-        self.local.ip().to_canonical().to_string()
+        self.identity.local().host()
     }
 
     /// True when an error of that status has a page.

@@ -1,9 +1,8 @@
 //! What we answer ourselves: `return`, redirects, errors without a page of their own.
 
-use std::net::SocketAddr;
-
 use super::ongoing::{Ongoing, Seen};
 use super::plan::Deed;
+use crate::config::ListenAddress;
 use crate::h1::kept::KeptHead;
 use crate::respond;
 use crate::route::evaluate::Context;
@@ -13,7 +12,7 @@ use crate::route::phases::Decision;
 /// Who answers.
 pub(super) struct Author<'a> {
     pub(super) host: &'a Host,
-    pub(super) local: SocketAddr,
+    pub(super) local: &'a ListenAddress,
     pub(super) tls: bool,
     /// The lines of an answer of status 416, those of `add_header` among them.
     pub(super) range: &'a [u8],
@@ -39,7 +38,9 @@ impl Author<'_> {
     ) -> (usize, Option<Reply>) {
         let output = &context.state.output;
         match decision {
-            Decision::Content(location) | Decision::Close { location, .. } => (location, None),
+            Decision::Content(location)
+            | Decision::Client(location)
+            | Decision::Close { location, .. } => (location, None),
             Decision::Status { status, location } => {
                 let overriding = context.state.status_override;
                 let status = if overriding > 0 { overriding } else { status };
@@ -69,17 +70,16 @@ impl Author<'_> {
             return;
         }
         out.extend_from_slice(if self.tls { b"https://" } else { b"http://" });
-        let asked = context.facts.host;
-        let named = how.with_server_name || asked.is_empty();
-        match (named, &*self.host.name) {
-            (true, name) if !name.is_empty() => out.extend_from_slice(name),
-            _ if asked.is_empty() => {
-                out.extend_from_slice(self.local.ip().to_canonical().to_string().as_bytes());
-            }
-            _ => out.extend_from_slice(asked),
+        let (asked, name) = (context.facts.host, &*self.host.name);
+        if how.with_server_name && !name.is_empty() {
+            out.extend_from_slice(name);
+        } else if asked.is_empty() {
+            out.extend_from_slice(self.local.host().as_bytes());
+        } else {
+            out.extend_from_slice(asked);
         }
         let port = self.local.port();
-        if how.with_port && port != if self.tls { 443 } else { 80 } {
+        if how.with_port && port != 0 && port != if self.tls { 443 } else { 80 } {
             out.push(b':');
             out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
         }

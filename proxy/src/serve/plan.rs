@@ -1,7 +1,6 @@
 //! From a request's head, or from an error on its way, to what is to be done.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,10 +8,10 @@ use std::time::Duration;
 
 use super::content::{Contents, probe, whole};
 use super::files;
-use super::ongoing::{self, Kept, Ongoing, Seen, Spare};
+use super::ongoing::{self, Client, Kept, Ongoing, Seen, Spare};
 use super::own;
 use crate::buf::Buf;
-use crate::config::Upstream;
+use crate::config::{Level, Upstream};
 use crate::context::HeldHttp;
 use crate::fault::Refusal;
 use crate::files::FileBody;
@@ -65,7 +64,6 @@ pub struct Arrived {
     /// When the first byte of the request came.
     pub begun_ms: u64,
     pub tls: bool,
-    pub local: SocketAddr,
     pub requests: u64,
     /// It had come before the request before it was answered.
     pub is_pipelined: bool,
@@ -247,7 +245,28 @@ fn decide(
     scratch: &mut Vec<u8>,
     start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
 ) -> Option<Choice> {
-    let (local, tls) = (ongoing.local, ongoing.tls);
+    let mut step = advance(ongoing, body, scratch, start)?;
+    loop {
+        let (location, client) = match step {
+            Step::Break(choice) => return Some(choice),
+            Step::Continue(told) => told,
+        };
+        ongoing.client = client;
+        step = advance(ongoing, body, scratch, |run| Some(run.resume(location)))?;
+    }
+}
+
+/// A choice, or a location that says who the client is, and that another step goes on from.
+type Step = ControlFlow<Choice, (usize, Option<Client>)>;
+
+/// Runs the phases until something can be done, or until the client is another.
+fn advance(
+    ongoing: &mut Ongoing,
+    body: &[u8],
+    scratch: &mut Vec<u8>,
+    start: impl FnOnce(&mut Run<'_, '_>) -> Option<Decision>,
+) -> Option<Step> {
+    let (identity, tls) = (ongoing.identity.clone(), ongoing.tls);
     let http = ongoing.http.clone();
     let complaints = RefCell::new(Vec::new());
     let media = ongoing.handed_media().to_vec();
@@ -270,38 +289,67 @@ fn decide(
         complaints: &complaints,
     };
     let mut place = ongoing.location;
-    let choice = ongoing.with(&Seen::default(), |context, host, head| {
+    let knows_client = ongoing.client.is_some();
+    let step = ongoing.with(&Seen::default(), |context, host, head| {
         let mut complain = |level, words| complaints.borrow_mut().push((level, words));
         let mut probe = |path: &[u8]| probe(path, &mut complain);
         let mut run = Run::new(&host.server, context, &mut probe);
-        let mut decision = start(&mut run)?;
-        loop {
-            let Decision::Content(location) = decision else {
-                let author = own::Author { host, local, tls, range: &contents.range };
-                let (location, choice) = author.answer(decision, &mut run.context);
-                place = location;
-                return Some(match choice {
-                    Some(reply) => Choice::Reply(reply),
-                    None => Choice::Close { status: closing(decision) },
-                });
-            };
-            place = location;
-            decision = match contents.of(&mut run, location, head) {
-                ControlFlow::Continue(next) => next,
-                ControlFlow::Break(choice) => return Some(choice),
-            };
-        }
+        run.knows_client = knows_client;
+        let decision = start(&mut run)?;
+        let arrived = (&*identity, tls, head);
+        Some(choose(&mut run, &mut contents, arrived, decision, &mut place))
     });
     let Contents { is_refused, proxied, .. } = contents;
+    ongoing.complaints.append(&mut complaints.into_inner());
+    ongoing.texts.proxied = proxied;
+    if let Some(Step::Continue(_)) = &step {
+        return step;
+    }
     ongoing.settle(place);
     ongoing.is_judged = true;
-    ongoing.texts.proxied = proxied;
-    ongoing.complaints.append(&mut complaints.into_inner());
     if is_refused {
         // Nobody reads that body, so nothing can follow it.
         (ongoing.terms.keep_alive, ongoing.length) = (false, Length::None);
     }
-    choice
+    step
+}
+
+/// From a decision to what can be done; `place` is then the location it is done in.
+fn choose(
+    run: &mut Run<'_, '_>,
+    contents: &mut Contents<'_>,
+    (identity, tls, head): (&Identity, bool, &KeptHead),
+    mut decision: Decision,
+    place: &mut usize,
+) -> Step {
+    let host = contents.host;
+    loop {
+        if std::mem::take(&mut run.is_forbidden) {
+            let words = "access forbidden by rule".to_owned();
+            contents.complaints.borrow_mut().push((Level::Error, words));
+        }
+        let location = match decision {
+            Decision::Content(location) => location,
+            Decision::Client(location) => {
+                let real_ip = host.locations[location].real_ip.as_ref();
+                let of = |real_ip| Client::of(real_ip, identity, head.fields());
+                return Step::Continue((location, real_ip.and_then(of)));
+            }
+            _ => {
+                let local = identity.local();
+                let author = own::Author { host, local, tls, range: &contents.range };
+                let (location, reply) = author.answer(decision, &mut run.context);
+                *place = location;
+                let close = || Choice::Close { status: closing(decision) };
+                return Step::Break(reply.map_or_else(close, Choice::Reply));
+            }
+        };
+        *place = location;
+        match contents.of(run, location, head) {
+            ControlFlow::Continue(next) => decision = next,
+            ControlFlow::Break(choice) => return Step::Break(choice),
+        }
+    }
 }
 
 fn closing(decision: Decision) -> u16 {
@@ -372,7 +420,8 @@ fn ongoing(arrived: Arrived, asked: &[u8], terms: Terms) -> Box<Ongoing> {
     if let Some(host) = names::Host::parse(asked) {
         host.append_lowercase(&mut texts.name);
     }
-    let host = arrived.http.server_of(arrived.local, &texts.name, &mut state);
+    let local = arrived.identity.local();
+    let host = arrived.http.server_of(local, &texts.name, &mut state);
     Box::new(Ongoing {
         request_id: ongoing::request_id(&arrived.http),
         http: arrived.http,
@@ -390,7 +439,6 @@ fn ongoing(arrived: Arrived, asked: &[u8], terms: Terms) -> Box<Ongoing> {
         complaints: Vec::new(),
         challenge: Vec::new(),
         identity: arrived.identity,
-        local: arrived.local,
         tls: arrived.tls,
         requests: arrived.requests,
         age: arrived.age,

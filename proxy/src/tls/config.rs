@@ -4,7 +4,6 @@
 //! swap or a reload touches neither the ticket keys, which all of them share, nor any connection.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use certstore::tickets;
@@ -12,7 +11,7 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
-use crate::config::{Offer, Protocols, Tickets};
+use crate::config::{ListenAddress, Offer, Protocols, Tickets};
 use crate::lookup::Lookup;
 
 /// What handshakes begin with.
@@ -20,24 +19,16 @@ use crate::lookup::Lookup;
 pub struct Configs {
     /// Where no address has its own.
     pub one: Arc<ServerConfig>,
-    pub by_address: Lookup<SocketAddr, Arc<ServerConfig>>,
+    pub by_address: Lookup<ListenAddress, Arc<ServerConfig>>,
 }
 
 impl Configs {
     /// That of a connection that came to `local`, which is asked for only where it matters.
-    pub fn of(&self, local: impl FnOnce() -> SocketAddr) -> Arc<ServerConfig> {
+    pub fn of<'l>(&self, local: impl FnOnce() -> &'l ListenAddress) -> Arc<ServerConfig> {
         if self.by_address.is_empty() {
             return self.one.clone();
         }
-        let local = local();
-        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        let any: IpAddr = match local {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let found = self.by_address.get(&local);
-        let found = found.or_else(|| self.by_address.get(&(any, local.port()).into()));
-        found.unwrap_or(&self.one).clone()
+        local().find_in(&self.by_address).unwrap_or(&self.one).clone()
     }
 }
 

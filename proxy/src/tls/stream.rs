@@ -4,7 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::lean::Lean;
 use super::read::Pace;
 use super::session::{Handshake, Session};
 use crate::buf::Buf;
+use crate::config::ListenAddress;
 use crate::fault::{Cause, Fault, Side};
 use crate::io::receive::{Posted, Poster};
 use crate::io::socket::Socket;
@@ -102,7 +102,7 @@ impl Stream {
         self.send_limit.set(limit);
     }
 
-    pub fn local_address(&self) -> Option<SocketAddr> {
+    pub fn local_address(&self) -> io::Result<ListenAddress> {
         self.socket.local_address()
     }
 

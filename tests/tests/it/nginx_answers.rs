@@ -354,3 +354,20 @@ fn a_server_takes_so_many_fields_and_no_more() {
         .map(|(host, more)| ask(port, &request(host, more)).status());
     assert_eq!(statuses, [200, 431, 200, 200]);
 }
+
+#[test]
+fn who_is_kept_out_is_named_as_fail2ban_looks_for_it() {
+    let http = "access_log off; server { listen 127.0.0.1:HTTP_PORT; server_name kept.test;\n\
+                error_log ROOT/kept.log; deny 127.0.0.1; location / { return 200 early; }\n\
+                location /files { root ROOT; } }";
+    let Some(both) = Both::start(http, &[NAME]) else { return };
+    let [theirs, ours] = both.sides().map(|side| {
+        assert_eq!(side.plain().get("kept.test", "/").text(), "early");
+        assert_eq!(side.plain().get("kept.test", "/files").status(), 403);
+        let line = side.log_line("kept.log", "");
+        let (level, words) = line.split_once(" [").unwrap().1.split_once("] ").unwrap();
+        format!("{level} {}", words.split_once("access").unwrap().1)
+    });
+    assert_eq!(theirs, ours);
+    assert!(ours.starts_with("error  forbidden by rule, client: 127.0.0.1, server: kept.test, "));
+}

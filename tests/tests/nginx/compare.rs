@@ -124,3 +124,8 @@ fn variables_hold_what_they_hold_in_nginx() {
 fn websockets_open_where_they_open_behind_nginx() {
     compare(&Scenario::new("websocket", include_str!("scenarios/websocket.txt")));
 }
+
+#[test]
+fn addresses_and_methods_are_kept_out_as_by_nginx() {
+    compare(&Scenario::new("access", include_str!("scenarios/access.txt")));
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::lex::Word;
 use super::values;
+use crate::config::Keepalive;
 use crate::config::address::UNIX_PATH_BYTES_MAX;
 
 /// One `listen`.
@@ -27,7 +28,7 @@ pub struct Listen {
     pub receive_buffer: Option<u64>,
     pub send_buffer: Option<u64>,
     pub fast_open: Option<u32>,
-    pub so_keepalive: Option<KeepAlive>,
+    pub so_keepalive: Option<Keepalive>,
 }
 
 /// Where to listen, without the port.
@@ -39,19 +40,6 @@ pub enum ListenAddress {
     Host(String),
     /// A path, as written.
     Unix(String),
-}
-
-/// `so_keepalive=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeepAlive {
-    Off,
-    On,
-    /// `idle:interval:count`, each of which may be missing.
-    Probes {
-        idle: Option<Duration>,
-        interval: Option<Duration>,
-        count: Option<u32>,
-    },
 }
 
 /// Reads the arguments of `listen`; what is wrong is said as nginx says it.
@@ -88,6 +76,30 @@ pub fn listen(arguments: &[Word]) -> Result<Listen, String> {
 }
 
 impl Listen {
+    /// True exactly when it says something of the socket, which one line of an address may.
+    pub fn has_options(&self) -> bool {
+        self.bind
+            || self.reuseport
+            || self.deferred
+            || self.ipv6only.is_some()
+            || self.backlog.is_some()
+            || self.receive_buffer.is_some()
+            || self.send_buffer.is_some()
+            || self.fast_open.is_some()
+            || self.so_keepalive.is_some()
+    }
+
+    /// The parameters that nothing follows from.
+    pub fn idle(&self) -> impl Iterator<Item = &'static str> {
+        let stands = [
+            ("deferred", self.deferred),
+            ("rcvbuf", self.receive_buffer.is_some()),
+            ("sndbuf", self.send_buffer.is_some()),
+            ("fastopen", self.fast_open.is_some()),
+        ];
+        stands.into_iter().filter(|(_, stands)| *stands).map(|(name, _)| name)
+    }
+
     fn take(&mut self, parameter: &str) -> Result<(), String> {
         let (name, value) = match parameter.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -122,7 +134,7 @@ impl Listen {
             ("ipv6only", Some("on")) => self.ipv6only = Some(true),
             ("ipv6only", Some("off")) => self.ipv6only = Some(false),
             ("so_keepalive", Some(value)) => {
-                let keep_alive = keep_alive(value);
+                let keep_alive = values::keepalive(value);
                 let wrong = || format!("invalid so_keepalive value: \"{value}\"");
                 self.so_keepalive = Some(keep_alive.ok_or_else(wrong)?);
             }
@@ -136,32 +148,6 @@ impl Listen {
 
 fn count(text: &str) -> Option<u32> {
     values::number(text.as_bytes()).and_then(|number| u32::try_from(number).ok())
-}
-
-fn keep_alive(text: &str) -> Option<KeepAlive> {
-    match text {
-        "on" => return Some(KeepAlive::On),
-        "off" => return Some(KeepAlive::Off),
-        _ => {}
-    }
-    let mut parts = text.splitn(3, ':');
-    let idle = time_or_none(parts.next()?)?;
-    let interval = time_or_none(parts.next().unwrap_or_default())?;
-    let count = match parts.next().unwrap_or_default() {
-        "" => None,
-        number => Some(count(number)?),
-    };
-    if idle.is_none() && interval.is_none() && count.is_none() {
-        return None;
-    }
-    Some(KeepAlive::Probes { idle, interval, count })
-}
-
-fn time_or_none(text: &str) -> Option<Option<Duration>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    values::seconds(text.as_bytes()).map(Some)
 }
 
 fn listen_address(text: &str) -> Result<(ListenAddress, RangeInclusive<u16>), &'static str> {
@@ -437,10 +423,14 @@ mod tests {
         assert_eq!((listen.receive_buffer, listen.send_buffer), (Some(8192), Some(1 << 20)));
         assert_eq!(listen.ipv6only, Some(false));
         let idle = Some(Duration::from_secs(1800));
-        let probes = KeepAlive::Probes { idle, interval: None, count: Some(10) };
+        let probes = Keepalive::On { idle, interval: None, probes: Some(10) };
         assert_eq!(listen.so_keepalive, Some(probes));
-        assert_eq!(heard("80 so_keepalive=on").so_keepalive, Some(KeepAlive::On));
+        let of_system = Keepalive::On { idle: None, interval: None, probes: None };
+        assert_eq!(heard("80 so_keepalive=on").so_keepalive, Some(of_system));
         assert!(heard("443 quic default").quic);
+        assert!(
+            listen.has_options() && !heard("80 ssl http2 default proxy_protocol").has_options()
+        );
     }
 
     fn whole(text: &str) -> (bool, Target, Option<String>) {

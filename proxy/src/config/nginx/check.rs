@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::hint;
 use super::include::{Files, named};
-use super::location::{Matches, matches};
 use super::rules;
 use super::table::{
     self, Contexts, IF_LOCATION, IF_SERVER, LOCATION, MAIN, Opens, Row, Takes, Treatment, allows,
@@ -18,6 +17,7 @@ use super::{Options, values};
 use crate::config::raw::Place;
 use crate::config::{Dialect, Problem};
 use crate::limits::{CONFIG_DIRECTIVES_MAX, CONFIG_PROBLEMS_MAX};
+use crate::route::location::Match;
 
 #[derive(Debug)]
 pub(super) struct Check<'a> {
@@ -37,7 +37,7 @@ pub(super) struct Check<'a> {
 struct Block<'a> {
     inside: Inside<'a>,
     /// The location it is, or is in.
-    around: Option<&'a Matches>,
+    around: Option<&'a Match>,
     directives: Vec<Directive>,
     /// Rows that have stood in it.
     seen: Vec<&'static Row>,
@@ -51,7 +51,7 @@ impl<'a> Block<'a> {
         Self::new(inside, None)
     }
 
-    fn new(inside: Inside<'a>, around: Option<&'a Matches>) -> Self {
+    fn new(inside: Inside<'a>, around: Option<&'a Match>) -> Self {
         Self { inside, around, directives: Vec::new(), seen: Vec::new(), claimed: HashSet::new() }
     }
 }
@@ -85,7 +85,7 @@ impl<'a> Check<'a> {
         self.problems
     }
 
-    pub(super) fn run(mut self, path: &Path) -> Result<Tree, Vec<Problem>> {
+    pub(super) fn run(mut self, path: &Path, text: Vec<u8>) -> Result<Tree, Vec<Problem>> {
         let mut main = Block::main();
         for globals in &self.options.globals {
             let origin = Origin::CommandLine;
@@ -93,7 +93,7 @@ impl<'a> Check<'a> {
             self.walk(parsed, &origin, &mut main);
         }
         let nowhere = Place { file: "".into(), line: None };
-        match self.files.open(path) {
+        match self.files.enter(path, text) {
             Ok(text) => self.walk_file(path, &text, &mut main),
             Err(what) => self.refuse(&nowhere, what, Some("name a file with -c FILE".to_owned())),
         }
@@ -277,10 +277,9 @@ impl<'a> Check<'a> {
             return Err(rules::invalid_value(directive));
         }
         rules::arguments(directive, context, block.around)?;
-        let Some((key, what)) = rules::claim(directive, context) else {
-            return Ok(());
-        };
-        if block.claimed.insert(key) { Ok(()) } else { Err(what) }
+        let mut claims = rules::claims(directive, context).into_iter();
+        let taken = claims.find_map(|(key, what)| (!block.claimed.insert(key)).then_some(what));
+        taken.map_or(Ok(()), Err)
     }
 
     fn words(&mut self, directive: &Directive, words: &[&str]) -> Result<(), String> {
@@ -301,7 +300,7 @@ impl<'a> Check<'a> {
         directive: &mut Directive,
         row: &'static Row,
         context: Contexts,
-        around: Option<&Matches>,
+        around: Option<&Match>,
     ) {
         let (Some(read), Some(opens)) = (directive.take_block(), row.opens()) else {
             return;
@@ -314,7 +313,8 @@ impl<'a> Check<'a> {
             Opens::LinesAlone => Inside::Lines(row.name, true),
             Opens::Foreign => Inside::Unknown,
         };
-        let own = if row.name == "location" { matches(directive.args()).ok() } else { None };
+        let own =
+            if row.name == "location" { Match::parse(&directive.slices()).ok() } else { None };
         let around = own.as_ref().or(around);
         let mut block = Block::new(inside, around);
         let problems = self.problems.len();

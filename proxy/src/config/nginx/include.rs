@@ -33,7 +33,17 @@ impl Files {
             return Err(format!("open() \"{name}\" failed"));
         }
         let file = File::open(path).map_err(|error| failed("open()", &error))?;
-        let canonical = fs::canonicalize(path).map_err(|error| failed("open()", &error))?;
+        let left = CONFIG_BYTES_IN_ALL_MAX - self.bytes;
+        let mut text = Vec::new();
+        file.take(left + 1).read_to_end(&mut text).map_err(|error| failed("pread()", &error))?;
+        self.enter(path, text)
+    }
+
+    /// As [`Files::open`], with what has been read of the file.
+    pub(super) fn enter(&mut self, path: &Path, text: Vec<u8>) -> Result<Vec<u8>, String> {
+        let name = path.display();
+        // A pipe has none.
+        let canonical = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if self.open.contains(&canonical) {
             return Err(format!("\"{name}\" includes itself"));
         }
@@ -43,10 +53,7 @@ impl Files {
         if self.read.len() >= CONFIG_FILES_MAX {
             return Err(format!("more than {CONFIG_FILES_MAX} files"));
         }
-        let left = CONFIG_BYTES_IN_ALL_MAX - self.bytes;
-        let mut text = Vec::new();
-        file.take(left + 1).read_to_end(&mut text).map_err(|error| failed("pread()", &error))?;
-        if text.len() as u64 > left {
+        if text.len() as u64 > CONFIG_BYTES_IN_ALL_MAX - self.bytes {
             let most = CONFIG_BYTES_IN_ALL_MAX >> 20;
             return Err(format!("the configuration is larger than {most} MiB"));
         }

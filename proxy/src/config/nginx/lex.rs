@@ -182,7 +182,11 @@ impl<'a> Lexer<'a> {
             self.at += 1;
             self.line += usize::from(byte == b'\n');
             match (quote, byte) {
-                (Some(_), b'\\') => self.at += 1,
+                (Some(_), b'\\') => {
+                    // Lua's way to go on in the next line, among others.
+                    self.line += usize::from(self.text.get(self.at) == Some(&b'\n'));
+                    self.at += 1;
+                }
                 (Some(open), byte) if byte == open || byte == b'\n' => quote = None,
                 (Some(_), _) => {}
                 (None, b'"' | b'\'') => quote = Some(byte),
@@ -383,10 +387,11 @@ mod tests {
 
     #[test]
     fn blocks_of_lua_are_passed_over() {
-        let text = b" -- it's }\n local s = \"}\\\"}\" if x { } '}' } rest;";
+        let text = b" -- it's }\n local s = \"}\\\"}\\\n}\" if x { } '}' } rest;";
         let mut lexer = Lexer::new(text, false);
         assert!(lexer.skip_foreign_block());
-        assert_eq!(lexer.run().unwrap().words[0].bytes, b"rest");
+        let rest = lexer.run().unwrap();
+        assert_eq!((&*rest.words[0].bytes, rest.line), (&b"rest"[..], 3));
         assert!(!Lexer::new(b"{ }", false).skip_foreign_block());
     }
 

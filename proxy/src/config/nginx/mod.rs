@@ -12,11 +12,9 @@ use check::Check;
 
 pub mod address;
 mod check;
-pub mod condition;
 mod hint;
 mod include;
 mod lex;
-pub mod location;
 pub mod lower;
 mod rules;
 mod syslog;
@@ -44,10 +42,10 @@ pub struct Options {
     pub error_log: Option<String>,
 }
 
-/// Reads a file and all it includes. Everything that is wrong is reported at once, in the order in
-/// which nginx would come upon it.
-pub fn read(path: &Path, options: &Options) -> Result<Tree, Vec<Problem>> {
-    Check::new(options).run(path)
+/// Reads the text of a file and all it includes. Everything that is wrong is reported at once, in
+/// the order in which nginx would come upon it.
+pub fn read(path: &Path, text: Vec<u8>, options: &Options) -> Result<Tree, Vec<Problem>> {
+    Check::new(options).run(path, text)
 }
 
 /// For the fuzzer: any text is read, printed, read again and checked, and no file is opened.

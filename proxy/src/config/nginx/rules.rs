@@ -4,46 +4,44 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use super::address::{self, ListenAddress, Url};
-use super::condition::condition;
-use super::location::{How, Matches, matches};
 use super::table::{Contexts, HTTP, IF_LOCATION, LIMIT_EXCEPT, LOCATION, SERVER, UPSTREAM};
 use super::tree::{Directive, all};
 use super::values;
+use crate::route::access::Whom;
+use crate::route::condition::Asked;
+use crate::route::location::{Match, check_nesting};
+use crate::route::phases::LimitExcept;
 
 /// The first thing that is wrong with the arguments of a directive in this context, in words of
 /// nginx. `around` is the location that it stands in, at any depth.
 pub(super) fn arguments(
     directive: &Directive,
     context: Contexts,
-    around: Option<&Matches>,
+    around: Option<&Match>,
 ) -> Result<(), String> {
     let name = directive.name();
     match &*name {
         "access_log" => access_log(directive),
         "add_header" | "add_trailer" => always(directive),
-        "alias" if around.is_some_and(|around| around.how == How::Named) => {
+        "allow" | "deny" => Whom::parse(&directive.text(0)).map(drop),
+        "alias" if matches!(around, Some(Match::Named(_))) => {
             Err("the \"alias\" directive cannot be used inside the named location".to_owned())
         }
         "error_log" => error_log(directive),
         "error_page" => error_page(directive),
-        "if" => condition(directive.args()).map(drop),
+        "if" => Asked::parse(&directive.slices()).map(drop),
         "alias" | "root" => root(directive),
         "index" => match directive.args().iter().find(|word| word.bytes.is_empty()) {
             Some(_) => Err("index \"\" in \"index\" directive is invalid".to_owned()),
             None => Ok(()),
         },
-        "keepalive" => match values::number(directive.arg(0)) {
-            None | Some(0) => {
-                let value = directive.text(0);
-                Err(format!("invalid value \"{value}\" in \"keepalive\" directive"))
-            }
-            Some(_) => Ok(()),
-        },
+        "keepalive" => keepalive(directive),
         "keepalive_timeout" => {
             let first = values::milliseconds(directive.arg(0)).is_some();
             let second = directive.args().len() < 2 || values::seconds(directive.arg(1)).is_some();
             if first && second { Ok(()) } else { Err(invalid_value(directive)) }
         }
+        "limit_except" => LimitExcept::parse(&directive.slices(), 0).map(drop),
         "listen" => address::listen(directive.args()).map(drop),
         "location" => location(directive, around),
         "log_format" => log_format(directive),
@@ -62,6 +60,10 @@ pub(super) fn arguments(
         "server" if context == UPSTREAM => address::member(directive.args()).map(drop),
         "set" => variable(directive, 0),
         "ssl_session_cache" => session_cache(directive),
+        "use" if !WAYS_TO_WAIT.contains(&&*directive.text(0)) => {
+            Err(format!("invalid event type \"{}\"", directive.text(0)))
+        }
+        "worker_priority" => worker_priority(directive),
         "worker_connections" => match values::number(directive.arg(0)) {
             Some(_) => Ok(()),
             None => Err(format!("invalid number \"{}\"", directive.text(0))),
@@ -95,6 +97,20 @@ fn always(directive: &Directive) -> Result<(), String> {
     if directive.args().len() < 3 { Ok(()) } else { one_of(directive, 2, &["always"]) }
 }
 
+fn keepalive(directive: &Directive) -> Result<(), String> {
+    let value = directive.text(0);
+    let number = values::number(directive.arg(0)).filter(|number| *number > 0);
+    let invalid = || format!("invalid value \"{value}\" in \"keepalive\" directive");
+    number.map(drop).ok_or_else(invalid)
+}
+
+fn worker_priority(directive: &Directive) -> Result<(), String> {
+    let digits = directive.arg(0);
+    let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
+    let invalid = || "\"worker_priority\" directive invalid number".to_owned();
+    values::number(digits).map(drop).ok_or_else(invalid)
+}
+
 fn root(directive: &Directive) -> Result<(), String> {
     let path = directive.text(0);
     for variable in ["document_root", "realpath_root"] {
@@ -115,7 +131,7 @@ fn access_log(directive: &Directive) -> Result<(), String> {
             Some(_) => Err(format!("invalid parameter \"{}\"", directive.text(1))),
         };
     }
-    let (mut buffered, mut flushed) = (directive.arg(0).starts_with(b"syslog:"), false);
+    let (mut buffered, mut flushed) = (false, false);
     for number in 2..directive.args().len() {
         let parameter = directive.text(number);
         let (name, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
@@ -130,13 +146,25 @@ fn access_log(directive: &Directive) -> Result<(), String> {
                 time.ok_or_else(|| format!("invalid flush time \"{value}\""))?;
                 flushed = true;
             }
-            "gzip" => buffered = true,
+            "gzip" => {
+                let level = values::number(value.as_bytes());
+                if parameter.contains('=') && !level.is_some_and(|level| (1..=9).contains(&level)) {
+                    return Err(format!("invalid compression level \"{value}\""));
+                }
+                buffered = true;
+            }
             "if" if parameter.contains('=') => {}
             _ => return Err(format!("invalid parameter \"{parameter}\"")),
         }
     }
     if flushed && !buffered {
         return Err(format!("no buffer is defined for access_log \"{}\"", directive.text(0)));
+    }
+    if buffered && directive.arg(0).contains(&b'$') {
+        return Err("buffered logs cannot have variables in name".to_owned());
+    }
+    if buffered && directive.arg(0).starts_with(b"syslog:") {
+        return Err("logs to syslog cannot be buffered".to_owned());
     }
     Ok(())
 }
@@ -202,12 +230,12 @@ fn return_code(directive: &Directive) -> Result<(), String> {
 fn proxy_pass(
     directive: &Directive,
     context: Contexts,
-    around: Option<&Matches>,
+    around: Option<&Match>,
 ) -> Result<(), String> {
     let Url::Fixed { uri: Some(_), .. } = address::url(&directive.text(0))? else {
         return Ok(());
     };
-    let no_path = around.is_some_and(|around| around.is_regex() || around.how == How::Named);
+    let no_path = matches!(around, Some(Match::Regex { .. } | Match::Named(_)));
     if no_path || matches!(context, IF_LOCATION | LIMIT_EXCEPT) {
         return Err("\"proxy_pass\" cannot have URI part in location given by regular \
                     expression, or inside named location, or inside \"if\" statement, or inside \
@@ -241,29 +269,9 @@ fn session_cache(directive: &Directive) -> Result<(), String> {
     Ok(())
 }
 
-fn location(directive: &Directive, around: Option<&Matches>) -> Result<(), String> {
-    let inner = matches(directive.args())?;
-    let Some(outer) = around else {
-        return Ok(());
-    };
-    let (name, outside) = (inner.text(), outer.text());
-    if outer.how == How::Exact {
-        return Err(format!(
-            "location \"{name}\" cannot be inside the exact location \"{outside}\""
-        ));
-    }
-    if outer.how == How::Named {
-        return Err(format!(
-            "location \"{name}\" cannot be inside the named location \"{outside}\""
-        ));
-    }
-    if inner.how == How::Named {
-        return Err(format!("named location \"{name}\" can be on the server level only"));
-    }
-    if !inner.is_regex() && !inner.path.starts_with(&outer.path) {
-        return Err(format!("location \"{name}\" is outside location \"{outside}\""));
-    }
-    Ok(())
+fn location(directive: &Directive, around: Option<&Match>) -> Result<(), String> {
+    let inner = Match::parse(&directive.slices())?;
+    around.map_or(Ok(()), |outer| check_nesting(outer, &inner))
 }
 
 /// What is wrong between the directives of a block: which of them, or the block's own end, and in
@@ -273,18 +281,16 @@ pub(super) fn block(directive: &Directive, context: Contexts) -> Vec<(Option<usi
     let mut wrong = Vec::new();
     match context {
         SERVER | LOCATION => {
+            let read = |line: &Directive| Match::parse(&line.slices()).ok();
+            let locations: Vec<_> = block
+                .iter()
+                .map(|line| if line.is("location") { read(line) } else { None })
+                .collect();
             let mut seen = HashSet::new();
-            for (number, location) in block.iter().enumerate() {
-                let Ok(matches) = matches(location.args()) else { continue };
-                let how = match matches.how {
-                    How::PrefixAlone => How::Prefix,
-                    how => how,
-                };
-                // Of expressions and of names, nginx takes the first and says nothing.
-                let compared = location.is("location") && !matches.is_regex() && how != How::Named;
-                let what = format!("duplicate location \"{}\"", matches.text());
-                if compared && !seen.insert((how, matches.path)) {
-                    wrong.push((Some(number), what));
+            for (number, location) in locations.iter().enumerate() {
+                let Some(location) = location else { continue };
+                if location.claim().is_some_and(|claim| !seen.insert(claim)) {
+                    wrong.push((Some(number), location.duplicate()));
                 }
             }
         }
@@ -297,26 +303,26 @@ pub(super) fn block(directive: &Directive, context: Contexts) -> Vec<(Option<usi
 }
 
 /// What only one directive of a block may have, and what nginx says of a second one that has it.
-pub(super) fn claim(directive: &Directive, context: Contexts) -> Option<(String, String)> {
+pub(super) fn claims(directive: &Directive, context: Contexts) -> Vec<(String, String)> {
     let name = directive.text(0);
     let what = match &*directive.name() {
         "listen" => {
-            let listen = address::listen(directive.args()).ok()?;
-            let port = *listen.ports.start();
-            match listen.address {
-                ListenAddress::Ip(ip) => {
-                    format!("a duplicate listen {}", SocketAddr::new(ip, port))
-                }
-                ListenAddress::Unix(path) => format!("a duplicate listen unix:{path}"),
-                ListenAddress::Host(_) => return None,
-            }
+            let Ok(listen) = address::listen(directive.args()) else { return Vec::new() };
+            let at = |port: u16| match &listen.address {
+                ListenAddress::Ip(ip) => Some(SocketAddr::new(*ip, port).to_string()),
+                ListenAddress::Unix(path) => Some(format!("unix:{path}")),
+                ListenAddress::Host(_) => None,
+            };
+            let addresses = listen.ports.clone().filter_map(at);
+            let addresses = addresses.map(|address| format!("a duplicate listen {address}"));
+            return addresses.map(|what| (what.clone(), what)).collect();
         }
         "log_format" => format!("duplicate \"log_format\" name \"{name}\""),
         "upstream" if context == HTTP => format!("duplicate upstream \"{name}\""),
-        _ => return None,
+        _ => return Vec::new(),
     };
     let key = if directive.is("upstream") { what.to_lowercase() } else { what.clone() };
-    Some((key, what))
+    vec![(key, what)]
 }
 
 /// What is wrong with a line of data in the block of that name.
@@ -329,6 +335,9 @@ pub(super) fn line(block: &str, line: &Directive) -> Result<(), &'static str> {
         _ => Ok(()),
     }
 }
+
+/// Those that nginx has on Linux.
+const WAYS_TO_WAIT: &[&str] = &["epoll", "poll", "select"];
 
 const LOG_LEVELS: &[&str] = &[
     "debug",

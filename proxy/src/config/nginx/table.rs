@@ -166,6 +166,8 @@ pub enum Family {
     Headers,
     /// `access_log`, `log_format`.
     Log,
+    /// `allow`, `deny`.
+    Access,
     /// `set_real_ip_from`, `real_ip_*`.
     RealIp,
 }
@@ -182,6 +184,7 @@ impl Family {
             Self::Ssl => "ssl",
             Self::Headers => "headers",
             Self::Log => "log",
+            Self::Access => "access",
             Self::RealIp => "realip",
         }
     }

@@ -43,7 +43,8 @@ impl Bench {
     fn read_with(&self, globals: Vec<String>) -> Result<Tree, Vec<Problem>> {
         let prefix = self.folder.path().to_owned();
         let conf_prefix = prefix.clone();
-        read(&self.path(), &Options { prefix, conf_prefix, globals, error_log: None })
+        let text = fs::read(self.path()).unwrap();
+        read(&self.path(), text, &Options { prefix, conf_prefix, globals, error_log: None })
     }
 
     /// What we say of a text: `t:LINE WHAT -> HINT`, line by line.

@@ -61,6 +61,11 @@ impl Directive {
         &self.words[1..]
     }
 
+    /// The arguments as slices.
+    pub fn slices(&self) -> Vec<&[u8]> {
+        self.args().iter().map(|word| &*word.bytes).collect()
+    }
+
     /// The argument of this number, 0 the first; empty when there is none.
     pub fn arg(&self, number: usize) -> &[u8] {
         self.args().get(number).map_or(b"", |word| &word.bytes)

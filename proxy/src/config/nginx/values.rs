@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::Keepalive;
+
 /// Digits alone.
 pub fn number(text: &[u8]) -> Option<u64> {
     digits(text).filter(|number| *number <= MOST)
@@ -123,6 +125,33 @@ fn time(text: &[u8], largest: Unit, per_second: u64) -> Option<u64> {
 
 /// nginx counts in signed numbers of 64 bits.
 const MOST: u64 = i64::MAX as u64;
+
+/// `on`, `off` or `idle:interval:count`, each of which may be missing.
+pub fn keepalive(text: &str) -> Option<Keepalive> {
+    match text {
+        "on" => return Some(Keepalive::On { idle: None, interval: None, probes: None }),
+        "off" => return Some(Keepalive::Off),
+        _ => {}
+    }
+    let mut parts = text.splitn(3, ':');
+    let idle = time_or_none(parts.next()?)?;
+    let interval = time_or_none(parts.next().unwrap_or_default())?;
+    let probes = match parts.next().unwrap_or_default() {
+        "" => None,
+        text => Some(number(text.as_bytes()).and_then(|number| u32::try_from(number).ok())?),
+    };
+    if idle.is_none() && interval.is_none() && probes.is_none() {
+        return None;
+    }
+    Some(Keepalive::On { idle, interval, probes })
+}
+
+fn time_or_none(text: &str) -> Option<Option<Duration>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    seconds(text.as_bytes()).map(Some)
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::super::tree::Directive;
 use super::super::values;
+use super::Lower;
 use super::scope::Scope;
-use super::{Lower, words};
 use crate::files::{Content, IfModifiedSince, Rules, Settings, Types};
 use crate::limits::RANGES_MAX;
 use crate::route::location::Match;
@@ -91,7 +91,7 @@ impl<'t> Lower<'t> {
         let mut names = Vec::new();
         for line in lines {
             self.at(line);
-            let words = words(line);
+            let words = line.slices();
             let all_but_last = &words[..words.len().saturating_sub(1)];
             if all_but_last.iter().any(|word| word.starts_with(b"/")) {
                 self.note(line, "only the last index in \"index\" directive should be absolute");

@@ -2,7 +2,6 @@
 
 use super::Lower;
 use super::scope::Scope;
-use super::words;
 use crate::route::added::Added;
 use crate::route::expires::Expires;
 
@@ -22,7 +21,7 @@ impl<'t> Lower<'t> {
         }
         if let Some(line) = scope.line("expires") {
             self.at(line);
-            let expires = Expires::parse(&words(line), &mut self.registry);
+            let expires = Expires::parse(&line.slices(), &mut self.registry);
             added.expires = self.check(line, expires).flatten();
         }
         added

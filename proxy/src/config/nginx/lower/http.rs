@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::address::{self, Target};
 use super::super::tree::{Directive, all};
-use super::{Lower, words};
+use super::Lower;
 use crate::config::address::resolve_by_system;
 use crate::config::{Upstream, UpstreamAddress};
 use crate::route::map::Map;
@@ -48,6 +48,10 @@ impl<'t> Lower<'t> {
                     server,
                     "\"down\", \"max_conns\" and \"resolve\" are not supported yet",
                 );
+            }
+            if member.backup {
+                let what = format!("no servers in upstream \"{}\"", directive.text(0));
+                self.problem(directive, what);
             }
             let addresses = self.resolve(server, &member.target, 80);
             let name = directive.text(0).into_owned();
@@ -110,7 +114,7 @@ impl<'t> Lower<'t> {
     ) {
         for line in lines {
             self.at(line);
-            let taken = take(&words(line), &mut self.registry);
+            let taken = take(&line.slices(), &mut self.registry);
             self.check(line, taken);
         }
     }

@@ -6,13 +6,13 @@ use super::super::tree::{Directive, find};
 use super::super::values;
 use super::scope::Scope;
 use super::servers::{Server, Servers};
-use super::{Lower, words};
+use super::{Lower, real_ip};
 use crate::limits::{FIELDS_MAX, REQUEST_BODY_KEPT_BYTES_MAX};
 use crate::respond;
 use crate::route::error_page::ErrorPages;
 use crate::route::http::{Content, Host, Location, OwnRedirects, RequestFields, Secure};
 use crate::route::location::{Builder, Match, SERVER};
-use crate::route::phases::{self, Settings};
+use crate::route::phases::{self, LimitExcept, Settings};
 use crate::route::script::Script;
 use crate::route::try_files::TryFiles;
 
@@ -102,7 +102,7 @@ impl<'t> Lower<'t> {
         script: &mut Script,
     ) {
         self.at(line);
-        let words = words(line);
+        let words = line.slices();
         let registry = &mut self.registry;
         let done = match &*line.name() {
             "rewrite" => script.rewrite(&words, registry),
@@ -113,6 +113,7 @@ impl<'t> Lower<'t> {
                 Ok(())
             }
             "if" => return self.condition(reading, level, line, script),
+            "limit_except" => return self.limit_except(reading, level, line),
             "location" => return self.inner(reading, level, line),
             _ => return,
         };
@@ -130,7 +131,7 @@ impl<'t> Lower<'t> {
             SERVER => None,
             outer => self.add(reading, outer, Match::Nameless, line),
         };
-        let open = script.begin_if(&words(line), number, &mut self.registry);
+        let open = script.begin_if(&line.slices(), number, &mut self.registry);
         let Some(open) = self.check(line, open) else { return };
         let block = line.block();
         match number {
@@ -144,12 +145,23 @@ impl<'t> Lower<'t> {
         script.end_if(open);
     }
 
+    /// The block is a location for the methods that are not named.
+    fn limit_except(&mut self, reading: &mut Reading, level: &Level<'t>, line: &'t Directive) {
+        let Some(number) = self.add(reading, level.number, Match::Nameless, line) else { return };
+        let block = line.block();
+        let scope = level.scope.within(block);
+        let inner = Level { number, scope, block, is_nameless: true, ..level.clone() };
+        // Nothing of rewriting may stand in it.
+        self.level(reading, inner, &mut Script::default());
+        let limit = LimitExcept::parse(&line.slices(), number);
+        reading.settings[level.number].limit_except = self.check(line, limit);
+    }
+
     fn inner(&mut self, reading: &mut Reading, level: &Level<'t>, line: &'t Directive) {
-        let matched = Match::parse(&words(line));
+        let matched = Match::parse(&line.slices());
         let Some(around) = self.check(line, matched) else { return };
         let Some(number) = self.add(reading, level.number, around.clone(), line) else { return };
         let block = line.block();
-        self.refuse_real_ip(block);
         self.note_error_log(block);
         let scope = level.scope.within(block);
         let content = Content::Files;
@@ -191,6 +203,8 @@ impl<'t> Lower<'t> {
         self.each(&lines, |words, registry| error_pages.add(words, registry));
         let mut settings = Settings {
             root,
+            access: self.access(&level.scope),
+            names_client: names_client(level),
             internal: find(level.block, "internal").is_some(),
             error_pages,
             recursive_error_pages: level.scope.flag("recursive_error_pages", false),
@@ -198,7 +212,7 @@ impl<'t> Lower<'t> {
         };
         if let Some(line) = find(level.block, "try_files").filter(|_| !level.is_nameless) {
             self.at(line);
-            let try_files = TryFiles::parse(&words(line), &mut self.registry);
+            let try_files = TryFiles::parse(&line.slices(), &mut self.registry);
             settings.try_files = self.check(line, try_files);
         }
         settings
@@ -209,6 +223,7 @@ impl<'t> Lower<'t> {
         let added = self.added(scope);
         Location {
             content: level.content.clone(),
+            real_ip: if names_client(level) { self.real_ip(scope) } else { None },
             files: self.files(scope),
             limits: self.limits(scope),
             keeping: self.keeping(scope),
@@ -225,6 +240,11 @@ impl<'t> Lower<'t> {
             body_kept_bytes: body_kept_bytes(scope),
         }
     }
+}
+
+/// Whether a location, or one around it, says for itself who the client is.
+fn names_client(level: &Level<'_>) -> bool {
+    level.scope.has_below_server(real_ip::NAMES)
 }
 
 /// `$server_name`: the first name, that of `.example.com` without its dot.

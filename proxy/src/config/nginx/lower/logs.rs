@@ -2,9 +2,9 @@
 
 use super::super::syslog::syslog;
 use super::super::tree::{Directive, Tree, all};
+use super::Lower;
 use super::scope::Scope;
 use super::timeouts::everywhere;
-use super::{Lower, words};
 use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, LogTarget, Syslog};
 use crate::route::http::AccessLog;
 use crate::route::log_format::LogFormat;
@@ -17,7 +17,7 @@ impl<'t> Lower<'t> {
         }
         for line in all(http, "log_format") {
             self.at(line);
-            let words = words(line);
+            let words = line.slices();
             let Some((name, rest)) = words.split_first() else { continue };
             let format = LogFormat::parse(rest, &mut self.registry);
             if let Some(format) = self.check(line, format) {
@@ -43,17 +43,19 @@ impl<'t> Lower<'t> {
 
     fn access_log(&mut self, line: &'t Directive) -> Option<AccessLog> {
         self.at(line);
-        let words = words(line);
+        let words = line.slices();
         let mut name = &b"combined"[..];
         let mut condition = None;
         for (number, word) in words.iter().enumerate().skip(1) {
-            if let Some(value) = word.strip_prefix(b"if=") {
+            if number == 1 {
+                name = word;
+            } else if let Some(value) = word.strip_prefix(b"if=") {
                 let compiled = Template::compile(value, &mut self.registry);
                 condition = self.check(line, compiled);
             } else if word.starts_with(b"gzip") {
-                self.problem(line, "\"gzip\" of \"access_log\" is not supported yet");
-            } else if number == 1 && !word.starts_with(b"buffer=") && !word.starts_with(b"flush=") {
-                name = word;
+                let what = "\"gzip\" of \"access_log\" is not supported: logs are written as text, \
+                            which logrotate compresses when it is asked to (compress)";
+                self.problem(line, what);
             }
         }
         let Some(format) = self.formats.get(name).cloned() else {

@@ -3,6 +3,7 @@
 //! Everything that is wrong is collected. What a room does not do yet it refuses by name, and what
 //! serving goes on without `pending` notes: nothing is dropped without a word.
 
+mod access;
 mod ciphers;
 mod core;
 mod files;
@@ -20,26 +21,21 @@ mod timeouts;
 mod tls;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use self::scope::Scope;
+use super::Options;
 use super::tree::{Directive, Tree, find};
-use super::{Options, read};
 use crate::config::native::Loaded;
 use crate::config::raw::Place;
 use crate::config::{Compiled, Config, Dialect, LogTarget, Problem, Site, Upstream};
 use crate::files::Types;
+use crate::route::access::Access;
 use crate::route::http::Http;
 use crate::route::log_format::LogFormat;
 use crate::route::variable::Registry;
 
-/// Reads an nginx.conf and lowers it. Errors: all that is wrong, in nginx's words.
-pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Problem>> {
-    lower(&read(path, options)?, options)
-}
-
-/// Lowers what was read.
+/// Lowers what was read. Errors: all that is wrong, in nginx's words.
 pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
     let mut lower = Lower {
         options,
@@ -48,6 +44,7 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
         log_files: Vec::new(),
         upstreams: HashMap::new(),
         types: Vec::new(),
+        access: Vec::new(),
         places: Vec::new(),
         problems: Vec::new(),
         notes: tree.notes.clone(),
@@ -70,6 +67,8 @@ struct Lower<'t> {
     upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
     /// What `types` blocks say, by the first of their level: many locations share them.
     types: Vec<(*const Directive, Types)>,
+    /// What `allow` and `deny` say, likewise.
+    access: Vec<(*const Directive, Arc<Access>)>,
     /// Directives with variables in them, for those that nothing defines.
     places: Vec<Place>,
     problems: Vec<Problem>,
@@ -172,11 +171,6 @@ fn said(place: Option<&Place>, what: String, hint: Option<String>) -> Problem {
         hint,
         dialect: Dialect::Nginx,
     }
-}
-
-/// The arguments as slices.
-fn words(directive: &Directive) -> Vec<&[u8]> {
-    directive.args().iter().map(|word| &*word.bytes).collect()
 }
 
 /// The value of a single-valued directive of this block, if it stands there.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::tree::Directive;
+use super::Lower;
 use super::scope::Scope;
-use super::{Lower, words};
 use crate::route::cookies::Cookies;
 use crate::route::fields::Fields;
 use crate::route::http::{Proxy, RequestBody};
@@ -94,7 +94,7 @@ impl<'t> Lower<'t> {
         let mut cookies = Cookies::default();
         let on = |name: &str| -> Vec<&'t Directive> {
             let lines = scope.lines(&[name]);
-            if lines.iter().any(|line| words(line) == [b"off"]) { Vec::new() } else { lines }
+            if lines.iter().any(|line| line.slices() == [b"off"]) { Vec::new() } else { lines }
         };
         let (domains, paths, flags) =
             (on("proxy_cookie_domain"), on("proxy_cookie_path"), on("proxy_cookie_flags"));

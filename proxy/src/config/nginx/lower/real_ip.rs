@@ -9,7 +9,7 @@ use crate::config::address::resolve_by_system;
 use crate::route::real_ip::{RealIp, Source};
 
 impl<'t> Lower<'t> {
-    /// What is in force in a server; `None` where no proxy is trusted.
+    /// What is in force at a level; `None` where no proxy is trusted.
     pub(super) fn real_ip(&mut self, scope: &Scope<'t>) -> Option<RealIp> {
         let lines = scope.lines(&["set_real_ip_from"]);
         let mut real_ip = RealIp {
@@ -53,17 +53,6 @@ impl<'t> Lower<'t> {
         let mut notes = self.notes.iter();
         notes.any(|note| note.line == place.line && note.file == *place.file)
     }
-
-    /// In a location they would come too late for what a server's `rewrite` and `if` read.
-    pub(super) fn refuse_real_ip(&mut self, block: &[Directive]) {
-        for line in block.iter().filter(|line| NAMES.iter().any(|name| line.is(name))) {
-            let what = format!(
-                "\"{}\" in a location is not supported: write it in the server",
-                line.name()
-            );
-            self.problem(line, what);
-        }
-    }
 }
 
-const NAMES: &[&str] = &["set_real_ip_from", "real_ip_header", "real_ip_recursive"];
+pub(super) const NAMES: &[&str] = &["set_real_ip_from", "real_ip_header", "real_ip_recursive"];

@@ -29,6 +29,12 @@ impl<'t> Scope<'t> {
         self.levels.iter().rev().map(own).find(|lines| !lines.is_empty()).unwrap_or_default()
     }
 
+    /// True when a location around the place, or an `if` in one, has any of these.
+    pub(super) fn has_below_server(&self, names: &[&str]) -> bool {
+        let has = |block: &&[Directive]| names.iter().any(|name| all(block, name).next().is_some());
+        self.levels.iter().skip(2).any(has)
+    }
+
     /// As [`Scope::lines`], where a directive of the second name says what becomes of the lines of
     /// the levels around: `on`, they are replaced; `merge`, they are kept too; `off`, they are gone.
     pub(super) fn lines_by(&self, name: &str, inherit: &str) -> Vec<&'t Directive> {

@@ -1,11 +1,11 @@
 //! What each room makes of a snippet: values, inheritance, words of refusal.
 
-use std::fs;
 use std::time::Duration;
 
 use rustls::{CipherSuite, NamedGroup};
 use tempfile::TempDir;
 
+use super::super::read;
 use super::*;
 use crate::config::{Keepalive, ListenAddress, Protocols, Tickets};
 use crate::limits::Limits;
@@ -17,10 +17,10 @@ use crate::route::location::SERVER;
 fn load_text(text: &str) -> Result<Loaded, Vec<Problem>> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("t");
-    fs::write(&path, text).unwrap();
     let prefix = folder.path().to_owned();
     let conf_prefix = prefix.clone();
-    load(&path, &Options { prefix, conf_prefix, globals: Vec::new(), error_log: None })
+    let options = Options { prefix, conf_prefix, globals: Vec::new(), error_log: None };
+    lower(&read(&path, text.into(), &options)?, &options)
 }
 
 /// Of what stands in `http`; the file is right.
@@ -175,10 +175,46 @@ fn listeners_have_the_options_of_their_lines() {
     assert_eq!((options.keepalive, options.ipv6only), (Keepalive::Off, false));
     assert!(options.proxy_protocol && options.reuseport);
     listen("0.0.0.0:8011");
-    let default = |text: &str| http(&loaded).default_at(text.parse().unwrap());
+    let default = |text: &str| http(&loaded).default_at(&ListenAddress::Tcp(text.parse().unwrap()));
     assert_eq!((default("127.0.0.1:8001"), default("10.0.0.1:8012")), (1, 2));
     let quic = refused("server {\nlisten 443 quic;\n}");
     assert_eq!(quic, ["2 \"quic\" of \"listen\" is not supported yet"]);
+}
+
+#[test]
+fn one_line_of_an_address_has_its_options_and_one_its_default_server() {
+    let loaded = lowered(
+        "server { listen 127.0.0.1:1 proxy_protocol; listen unix:/run/a.sock; }
+         server { listen 127.0.0.1:1 backlog=9; listen unix:/run/a.sock default_server; }
+         server { listen [::]:2 ipv6only=off; } server { listen [::]:3; listen 4; }
+         server { listen 4 default_server; }",
+    );
+    let options = loaded.config.listeners[0].options;
+    assert_eq!((options.backlog, options.proxy_protocol), (9, true));
+    let default = |address| http(&loaded).default_at(&address);
+    let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
+    assert_eq!(default(ListenAddress::Unix("/run/a.sock".into())), 1);
+    assert_eq!(default(tcp("[::ffff:127.0.0.1]:2")), 2);
+    assert_eq!((default(tcp("[2001:db8::1]:3")), default(tcp("192.0.2.1:4"))), (3, 4));
+    for (listen, what) in [
+        ("8001 default_server", "a duplicate default server for 0.0.0.0:8001"),
+        ("[::]:8001 default_server", "a duplicate default server for [::]:8001"),
+        ("8001 backlog=1", "duplicate listen options for 0.0.0.0:8001"),
+        ("unix:/run/a bind", "duplicate listen options for unix:/run/a"),
+    ] {
+        let server = format!("server {{ listen {listen}; }}\n");
+        assert_eq!(refused(&format!("{server}{server}")), [format!("2 {what}")]);
+    }
+    let names = "server_name a..b A.test a.test;";
+    assert_eq!(notes(&lowered(&format!("server {{ listen 8001; {names} }}"))), "");
+    let shared = format!("server {{\nlisten 8001; {names} }} server {{ listen 8001; }}");
+    assert_eq!(refused(&shared), ["2 invalid server name or wildcard \"a..b\""]);
+    let noted = lowered(&shared.replace("a..b", "/x"));
+    let expected = "server name \"/x\" has suspicious symbols\n\
+                    conflicting server name \"a.test\" on 0.0.0.0:8001, ignored\n";
+    assert_eq!(notes(&noted), expected);
+    let twice = refused("server {\nlisten 8001;\nlisten 8000-8002;\n}");
+    assert_eq!(twice, ["3 a duplicate listen 0.0.0.0:8001"]);
 }
 
 #[test]
@@ -250,7 +286,10 @@ fn what_is_added_is_inherited_as_it_is_told() {
     assert_eq!(names(3), [false, false, true]);
     assert!(location(&loaded, 1).added.expires.is_none());
     assert!(location(&loaded, 3).added.expires.is_some());
-    assert_eq!(refused("server { location / {\nexpires soon; } }"), ["2 invalid value"]);
+    assert_eq!(
+        refused("server { location / {\nexpires soon; } }"),
+        ["2 \"expires\" directive invalid value"]
+    );
     let both = "server { proxy_pass_trailers on;\nadd_trailer A 1; }";
     assert!(refused(both)[0].starts_with("2 \"add_trailer\" and \"proxy_pass_trailers on\""));
 }

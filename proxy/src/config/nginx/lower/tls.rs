@@ -1,13 +1,14 @@
 //! `ssl_*`: certificates by server, and what is offered to clients.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::super::tree::{Directive, find};
 use super::super::values;
 use super::servers::{Server, Servers};
 use super::{Lower, ciphers, neutral_site};
-use crate::config::{CertificateFiles, Ktls, Offer, Protocols, Site, Tickets, certificate_group};
+use crate::config::{
+    CertificateFiles, Ktls, ListenAddress, Offer, Protocols, Site, Tickets, certificate_group,
+};
 use crate::route::http::Secure;
 
 /// What TLS is made of.
@@ -18,7 +19,7 @@ pub(super) struct Tls {
     pub(super) protocols: Protocols,
     pub(super) ktls: Ktls,
     /// By address.
-    pub(super) offers: Vec<(SocketAddr, Offer)>,
+    pub(super) offers: Vec<(ListenAddress, Offer)>,
     /// By server.
     pub(super) servers: Vec<Secure>,
 }
@@ -32,11 +33,11 @@ impl<'t> Lower<'t> {
             offers: Vec::new(),
             servers: vec![Secure::default(); servers.all.len()],
         };
-        let secure: Vec<SocketAddr> = servers
+        let secure: Vec<ListenAddress> = servers
             .listeners
             .iter()
             .filter(|listen| listen.tls)
-            .filter_map(|listen| listen.address.tcp())
+            .map(|listen| listen.address.clone())
             .collect();
         let is_default = |number: usize| {
             secure.iter().any(|address| servers.defaults.get(address) == Some(&number))

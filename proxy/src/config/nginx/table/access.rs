@@ -8,13 +8,8 @@ use super::{
 };
 
 pub(super) const ROWS: &[Row] = &[
-    row(
-        "allow",
-        HTTP | SERVER | LOCATION | LIMIT_EXCEPT,
-        Many(ONE),
-        RefusedUnless("all", ADDRESSES),
-    ),
-    row("deny", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, Many(ONE), Refused(ADDRESSES)),
+    row("allow", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, Many(ONE), Does(Family::Access)),
+    row("deny", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, Many(ONE), Does(Family::Access)),
     row(
         "auth_basic",
         HTTP | SERVER | LOCATION | LIMIT_EXCEPT,
@@ -60,8 +55,6 @@ pub(super) const ROWS: &[Row] = &[
     row("naxsi*", EVERYWHERE, Anything, Refused(FIREWALL)),
 ];
 
-const ADDRESSES: &str =
-    "deciding by the client's address is not supported yet: this would have kept others out";
 const PASSWORDS: &str =
     "asking for passwords is not supported yet: this would have kept others out";
 const ASK: &str = "asking another server is not supported yet: this would have kept others out";

@@ -154,12 +154,7 @@ pub(super) const ROWS: &[Row] = &[
         Many(AT_LEAST_ONE),
         NoEffect("answers 103 of the app are passed on as HTTP allows"),
     ),
-    row(
-        "limit_except",
-        LOCATION,
-        OnceBlock(AT_LEAST_ONE, Opens::Context(LIMIT_EXCEPT)),
-        Refused(ACCESS),
-    ),
+    row("limit_except", LOCATION, OnceBlock(AT_LEAST_ONE, Opens::Context(LIMIT_EXCEPT)), HTTP_CORE),
     row(
         "limit_rate",
         LEVELS_IF,
@@ -177,7 +172,7 @@ pub(super) const ROWS: &[Row] = &[
         "satisfy",
         LEVELS,
         Word(&["all", "any"]),
-        NoEffect("it means something with allow, deny and auth_basic alone"),
+        NoEffect("it means something beside auth_basic alone"),
     ),
 ];
 
@@ -185,5 +180,4 @@ const HTTP_CORE: Treatment = Does(Family::Http);
 const BUFFERS: Treatment = NoEffect("sheen's buffers are its own and bounded");
 const FILES: Treatment = NoEffect("files are read and sent in sheen's own way");
 const HASHES: Treatment = NoEffect("tables grow as they need");
-const ACCESS: &str = "who may come in is not decided by sheen yet: this would have kept others out";
 const OLD_BROWSERS: Treatment = NoEffect("browsers of that age are gone");
