@@ -26,7 +26,31 @@ pub struct Body {
     /// More than this is refused with 413.
     limit: Option<u64>,
     /// What has gone by so far, where somebody asks for it: see [`Body::keep`].
-    kept: Option<Vec<u8>>,
+    kept: Option<Box<Kept>>,
+}
+
+/// A copy of a body's data.
+#[derive(Debug)]
+struct Kept {
+    data: Vec<u8>,
+    /// More than this is not kept.
+    bytes_max: usize,
+    /// What takes the chunks off.
+    chunked: Option<Chunked>,
+}
+
+impl Kept {
+    /// Adds what goes on of a body; false when it is too much, or not chunks after all.
+    fn add(&mut self, passed_on: &[u8]) -> bool {
+        let start = self.data.len();
+        self.data.extend_from_slice(passed_on);
+        if let Some(chunked) = &mut self.chunked {
+            // What goes on is chunks again, with the trailer section whole: nothing is left over.
+            let Ok(scan) = chunked.scan(&mut self.data[start..]) else { return false };
+            self.data.truncate(start + scan.kept);
+        }
+        self.data.len() <= self.bytes_max
+    }
 }
 
 #[derive(Debug)]
@@ -126,17 +150,20 @@ impl Body {
         self.passed
     }
 
-    /// Keeps a copy of a body of known length, if that is at most `bytes_max`.
+    /// Keeps a copy of a request's body, without its chunks, if that is at most `bytes_max`.
     pub fn keep(&mut self, bytes_max: usize) {
-        if matches!(self.progress, Progress::Sized { left } if left <= bytes_max as u64) {
-            self.kept = Some(Vec::new());
-        }
+        let chunked = match self.progress {
+            Progress::Sized { left } if left <= bytes_max as u64 => None,
+            Progress::Chunked(_) => Some(Chunked::new(Keep::Data)),
+            Progress::Sized { .. } | Progress::Done | Progress::UntilClose => return,
+        };
+        self.kept = Some(Box::new(Kept { data: Vec::new(), bytes_max, chunked }));
     }
 
     /// The copy, once the body is complete.
     pub fn take_kept(&mut self) -> Option<Vec<u8>> {
-        let kept = self.kept.take();
-        kept.filter(|_| self.is_done())
+        let kept = self.kept.take().filter(|_| self.is_done());
+        kept.map(|kept| kept.data)
     }
 
     /// Bytes that have come of the body, its framing with them.
@@ -166,8 +193,10 @@ impl Body {
         if over {
             self.progress = Progress::Done;
         }
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(&bytes[..scan.kept]);
+        if let Some(kept) = &mut self.kept
+            && !kept.add(&bytes[..scan.kept])
+        {
+            self.kept = None;
         }
         self.passed += scan.data;
         self.raw += scan.consumed as u64;

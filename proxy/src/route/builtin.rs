@@ -106,7 +106,6 @@ pub fn unset(name: &[u8]) -> Option<&'static str> {
 
 /// By the beginning of their names.
 const UNSET: &[(&str, &str)] = &[
-    ("sent_trailer_", "trailers are sent and not kept"),
     ("ssl_ciphers", "what a client offered is not kept"),
     ("ssl_curves", "what a client offered is not kept"),
     ("ssl_session_id", "sessions are resumed by tickets, which have no number"),

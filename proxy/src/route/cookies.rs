@@ -104,6 +104,11 @@ impl Cookies {
         Ok(())
     }
 
+    /// True for a flag that does something; nginx takes others too, and goes on without them.
+    pub fn is_flag(word: &[u8]) -> bool {
+        Flag::parse(word).is_some()
+    }
+
     /// `proxy_cookie_flags cookie flag...`.
     pub fn add_flags(
         &mut self,
@@ -118,12 +123,6 @@ impl Cookies {
         let mut compiled = Vec::new();
         for flag in flags {
             let template = Template::compile(flag, registry)?;
-            if template.as_text().is_some_and(|text| Flag::parse(text).is_none()) {
-                return Err(format!(
-                    "invalid parameter \"{}\" in the \"proxy_cookie_flags\" directive",
-                    flag.escape_ascii()
-                ));
-            }
             compiled.push(template);
         }
         self.flags.push(FlagRule { cookie, flags: compiled.into() });

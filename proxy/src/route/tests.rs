@@ -91,10 +91,6 @@ fn directives_are_refused_in_the_words_of_nginx() {
             "proxy_redirect default",
             "\"proxy_redirect default\" should be placed after the \"proxy_pass\" directive",
         ),
-        (
-            "proxy_cookie_flags a fast",
-            "invalid parameter \"fast\" in the \"proxy_cookie_flags\" directive",
-        ),
         ("map_line a", "invalid number of the map parameters"),
     ] {
         assert_eq!(read(line), Err(expected.into()), "{line}");

@@ -82,6 +82,8 @@ pub struct Reads {
     pub tries: bool,
     /// Fields of the answer, as the upstream or we sent them.
     pub answer_fields: bool,
+    /// What `add_trailer` put behind the answer.
+    pub sent_trailers: bool,
 }
 
 /// What a finished configuration knows of variables.
@@ -252,11 +254,8 @@ impl Reads {
                     Prefix::SentHttp | Prefix::UpstreamHttp | Prefix::UpstreamCookie => {
                         reads.answer_fields = true;
                     }
-                    Prefix::SentTrailer
-                    | Prefix::UpstreamTrailer
-                    | Prefix::Http
-                    | Prefix::Cookie
-                    | Prefix::Arg => {}
+                    Prefix::SentTrailer => reads.sent_trailers = true,
+                    Prefix::UpstreamTrailer | Prefix::Http | Prefix::Cookie | Prefix::Arg => {}
                 },
                 Source::Slot(_) | Source::Map { .. } => {}
             }

@@ -47,10 +47,15 @@ impl Ongoing {
         let at = self.location;
         let seen = Seen { status, ..Seen::default() };
         out.extend_from_slice(b"0\r\n");
+        let start = out.len();
         self.with(&seen, |mut context, host, _| {
             host.locations[at].added.trailers.append(Some(status), &mut context, out);
         });
         out.extend_from_slice(b"\r\n");
+        if self.http.variables.reads.sent_trailers {
+            let head = [b"HTTP/1.1 200 \r\n", &out[start..]].concat();
+            self.kept.sent_trailers = KeptHead::of_answer(head);
+        }
     }
 
     /// Writes the head of the upstream's answer, which came as `raw`; the status it has now.

@@ -93,6 +93,8 @@ pub(super) struct Kept {
     pub(super) upstream: KeptHead,
     /// The head of the answer, as it was sent.
     pub(super) sent: KeptHead,
+    /// The trailers of ours behind it, as a head of their own.
+    pub(super) sent_trailers: KeptHead,
     /// The request's body, if it was small.
     pub(super) body: Option<Vec<u8>>,
 }
@@ -188,11 +190,11 @@ impl Ongoing {
             answer: facts::Answer {
                 status: seen.status,
                 fields: self.kept.sent.fields(),
+                trailers: self.kept.sent_trailers.fields(),
                 bytes_sent: seen.bytes,
                 body_bytes_sent: seen.body_bytes,
                 keeps_alive: self.terms.keep_alive,
                 is_complete: seen.is_complete,
-                ..facts::Answer::default()
             },
             process: Process {
                 hostname: &self.http.hostname,

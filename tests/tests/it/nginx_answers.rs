@@ -275,25 +275,51 @@ fn the_app_gets_the_body_it_is_meant_to_get() {
 }
 
 #[test]
-fn a_body_is_a_value_if_its_length_was_announced() {
+fn a_body_is_a_value_however_it_is_framed() {
     let app = Upstream::ok("x");
     let http = "log_format body '$request_uri [$request_body]'; access_log ROOT/body.log body;
-        server { listen 127.0.0.1:HTTP_PORT; location / { proxy_pass http://APP; } }";
+        client_body_buffer_size 1k; server { listen 127.0.0.1:HTTP_PORT; location / { proxy_pass http://APP; } }";
     let Some(both) = Both::start(&http.replace("APP", app.address()), &[NAME]) else { return };
+    let large = format!("400\r\n{}\r\n", "x".repeat(1 << 10));
+    let bodies = [
+        ("/sized", "Content-Length: 3\r\n\r\na=b".to_owned()),
+        (
+            "/chunked",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n2\r\n&c\r\n0\r\n\r\n".to_owned(),
+        ),
+        ("/empty", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned()),
+        ("/large", format!("Transfer-Encoding: chunked\r\n\r\n{large}{large}0\r\n\r\n")),
+        ("/none", "\r\n".to_owned()),
+    ];
     let seen = both.sides().map(|side| {
-        for (target, body) in [
-            ("/sized", "Content-Length: 3\r\n\r\na=b"),
-            ("/chunked", "Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n"),
-            ("/none", "\r\n"),
-        ] {
+        bodies.each_ref().map(|(target, body)| {
             let mut client = side.plain();
             client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\n{body}"));
             assert_eq!(client.answer("POST").status(), 200);
-        }
-        ["/sized", "/chunked", "/none"].map(|target| side.log_line("body.log", target))
+            side.log_line("body.log", target)
+        })
     });
-    assert_eq!(seen[0], ["/sized [a=b]", "/chunked [a=b]", "/none [-]"]);
-    assert_eq!(seen[1], ["/sized [a=b]", "/chunked [-]", "/none [-]"]);
+    assert_eq!(seen[1], seen[0]);
+    let expected = ["/sized [a=b]", "/chunked [a=b&c]", "/empty []", "/large [-]", "/none [-]"];
+    assert_eq!(seen[1], expected);
+}
+
+#[test]
+fn a_trailer_that_was_sent_is_a_value_of_the_log() {
+    let app = Upstream::ok("x");
+    let http = "log_format t '$request_uri [$sent_trailer_x_a] [$sent_trailer_none]';
+        access_log ROOT/t.log t; server { listen 127.0.0.1:HTTP_PORT;
+        location / { proxy_pass http://APP; add_trailer X-A \"$status $host\"; }
+        location /bare { proxy_pass http://APP; } }";
+    let Some(both) = Both::start(&http.replace("APP", app.address()), &[NAME]) else { return };
+    let seen = both.sides().map(|side| {
+        ["/with", "/bare"].map(|target| {
+            assert_eq!(side.plain().get(NAME, target).status(), 200);
+            side.log_line("t.log", target)
+        })
+    });
+    assert_eq!(seen[1], seen[0]);
+    assert_eq!(seen[1], [format!("/with [200 {NAME}] [-]"), "/bare [-] [-]".to_owned()]);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //! everything that is wrong collected in the order in which nginx would come upon it.
 
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::hint;
 use super::include::{Files, named};
+use super::levels;
 use super::rules;
 use super::table::{
     self, Contexts, IF_LOCATION, IF_SERVER, LOCATION, MAIN, Opens, Row, Takes, Treatment, allows,
@@ -29,6 +31,8 @@ pub(super) struct Check<'a> {
     idle: Vec<(&'static str, Vec<&'static str>)>,
     /// Rows that have been refused with their sentence already.
     refused: Vec<&'static str>,
+    /// Of the access logs that have one, by their files.
+    buffers: HashMap<PathBuf, rules::Buffering>,
     directives: usize,
 }
 
@@ -74,6 +78,7 @@ impl<'a> Check<'a> {
             notes: Vec::new(),
             idle: Vec::new(),
             refused: Vec::new(),
+            buffers: HashMap::new(),
             directives: 0,
         }
     }
@@ -100,6 +105,12 @@ impl<'a> Check<'a> {
         if self.problems.is_empty() && !main.directives.iter().any(|d| d.is("events")) {
             let what = "no \"events\" section in configuration".to_owned();
             self.refuse(&nowhere, what, Some("write: events {}".to_owned()));
+        }
+        // As nginx, which puts the levels together once it has read them all.
+        if self.problems.is_empty() {
+            for (place, what) in levels::wrong(&main.directives) {
+                self.refuse(&place, what, None);
+            }
         }
         self.problems.truncate(CONFIG_PROBLEMS_MAX);
         if !self.problems.is_empty() {
@@ -191,6 +202,11 @@ impl<'a> Check<'a> {
         } else {
             self.look_for_lost_semicolon(&directive, context);
         }
+        if name == "ssl" {
+            let what = "the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive \
+                        instead";
+            self.note(&directive.place, what.to_owned(), None);
+        }
         if let Treatment::NoEffect(reason) = row.treatment {
             self.remember_idle(reason, row.name);
         }
@@ -228,17 +244,7 @@ impl<'a> Check<'a> {
         block: &mut Block<'_>,
     ) -> Result<(), String> {
         let name = row.name;
-        let other = match name {
-            "alias" => Some("root"),
-            "root" => Some("alias"),
-            _ => None,
-        };
-        let stood = |name: &str| block.seen.iter().any(|seen| seen.name == name);
-        if let Some(other) = other.filter(|other| stood(other)) {
-            return Err(format!(
-                "\"{name}\" directive is duplicate, \"{other}\" directive was specified earlier"
-            ));
-        }
+        rules::behind(directive, &block.directives)?;
         if row.stands_once() && block.seen.iter().any(|seen| std::ptr::eq(*seen, row)) {
             return Err(format!("\"{name}\" directive is duplicate"));
         }
@@ -277,9 +283,29 @@ impl<'a> Check<'a> {
             return Err(rules::invalid_value(directive));
         }
         rules::arguments(directive, context, block.around)?;
+        if name == "access_log" {
+            self.buffer(directive)?;
+        }
         let mut claims = rules::claims(directive, context).into_iter();
         let taken = claims.find_map(|(key, what)| (!block.claimed.insert(key)).then_some(what));
         taken.map_or(Ok(()), Err)
+    }
+
+    /// A log has one buffer, however many lines write to it.
+    fn buffer(&mut self, directive: &Directive) -> Result<(), String> {
+        let Some(buffering) = rules::buffering(directive) else { return Ok(()) };
+        let path = self.options.prefix.join(&*directive.text(0));
+        match self.buffers.entry(path) {
+            Entry::Occupied(known) if *known.get() != buffering => Err(format!(
+                "access_log \"{}\" already defined with conflicting parameters",
+                known.key().display()
+            )),
+            Entry::Occupied(_) => Ok(()),
+            Entry::Vacant(free) => {
+                free.insert(buffering);
+                Ok(())
+            }
+        }
     }
 
     fn words(&mut self, directive: &Directive, words: &[&str]) -> Result<(), String> {

@@ -2,8 +2,8 @@
 //!
 //! Read in this order: `lex` (words), [`tree`] (directives and blocks), [`table`] (what every
 //! directive is), `check` (the tree against the table), with `rules`, [`values`], [`address`],
-//! [`condition`] and [`location`] for the arguments, `include` for files and `hint` for what to do;
-//! then [`lower`], which makes what runs of it.
+//! [`condition`] and [`location`] for the arguments, `levels` for what follows from several of them,
+//! `include` for files and `hint` for what to do; then [`lower`], which makes what runs of it.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ pub mod address;
 mod check;
 mod hint;
 mod include;
+mod levels;
 mod lex;
 pub mod lower;
 mod rules;

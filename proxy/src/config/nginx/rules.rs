@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::address::{self, ListenAddress, Url};
 use super::table::{Contexts, HTTP, IF_LOCATION, LIMIT_EXCEPT, LOCATION, SERVER, UPSTREAM};
@@ -46,12 +47,14 @@ pub(super) fn arguments(
         "location" => location(directive, around),
         "log_format" => log_format(directive),
         "map" => variable(directive, 1),
-        "proxy_cookie_domain" | "proxy_cookie_path" if directive.args().len() == 1 => {
+        "proxy_cookie_domain" | "proxy_cookie_flags" | "proxy_cookie_path"
+            if directive.args().len() == 1 =>
+        {
             one_of(directive, 0, &["off"])
         }
         "proxy_pass" => proxy_pass(directive, context, around),
         "proxy_redirect" if directive.args().len() == 1 => {
-            one_of(directive, 0, &["off", "default", "false"])
+            one_of(directive, 0, &["off", "default"])
         }
         "return" => return_code(directive),
         "rewrite" if directive.args().len() == 3 => {
@@ -75,6 +78,39 @@ pub(super) fn arguments(
         },
         _ => Ok(()),
     }
+}
+
+/// What is wrong with its standing behind those that stood in the same block.
+pub(super) fn behind(directive: &Directive, earlier: &[Directive]) -> Result<(), String> {
+    let name = directive.name();
+    let stood = |name: &str| all(earlier, name).next().is_some();
+    let other = match &*name {
+        "alias" => "root",
+        "root" => "alias",
+        "proxy_cookie_domain" | "proxy_cookie_flags" | "proxy_cookie_path" | "proxy_redirect" => {
+            // `off` stands alone.
+            let is_off = |line: &Directive| line.slices() == [b"off"];
+            if all(earlier, &name).any(|line| is_off(line) || is_off(directive)) {
+                return Err(format!("\"{name}\" directive is duplicate"));
+            }
+            let is_default = directive.is("proxy_redirect") && directive.slices() == [b"default"];
+            if is_default && !stood("proxy_pass") {
+                return Err(
+                    "\"proxy_redirect default\" should be placed after the \"proxy_pass\" \
+                            directive"
+                        .to_owned(),
+                );
+            }
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    if stood(other) {
+        return Err(format!(
+            "\"{name}\" directive is duplicate, \"{other}\" directive was specified earlier"
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn invalid_value(directive: &Directive) -> String {
@@ -167,6 +203,33 @@ fn access_log(directive: &Directive) -> Result<(), String> {
         return Err("logs to syslog cannot be buffered".to_owned());
     }
     Ok(())
+}
+
+/// How the lines of a log are collected before they are written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Buffering {
+    bytes: u64,
+    flush: Duration,
+    /// The level; 0: not compressed.
+    gzip: u64,
+}
+
+/// That of an `access_log` that is right; `None` where it has none.
+pub(super) fn buffering(directive: &Directive) -> Option<Buffering> {
+    let mut buffering = Buffering { bytes: 0, flush: Duration::ZERO, gzip: 0 };
+    for word in directive.args().iter().skip(2) {
+        if let Some(size) = word.bytes.strip_prefix(b"buffer=") {
+            buffering.bytes = values::size(size)?;
+        } else if let Some(time) = word.bytes.strip_prefix(b"flush=") {
+            buffering.flush = values::milliseconds(time)?;
+        } else if let Some(level) = word.bytes.strip_prefix(b"gzip") {
+            buffering.gzip = level.strip_prefix(b"=").map_or(Some(1), values::number)?;
+            if buffering.bytes == 0 {
+                buffering.bytes = GZIP_BUFFER_BYTES;
+            }
+        }
+    }
+    (buffering.bytes > 0).then_some(buffering)
 }
 
 fn error_log(directive: &Directive) -> Result<(), String> {
@@ -356,6 +419,9 @@ const LOG_LEVELS: &[&str] = &[
     "debug_mail",
     "debug_stream",
 ];
+
+/// nginx's, where a compressed log names no buffer.
+const GZIP_BUFFER_BYTES: u64 = 64 << 10;
 
 /// Eight pages.
 const SESSION_CACHE_BYTES_MIN: u64 = 8 * 4096;

@@ -232,7 +232,7 @@ fn globals_come_first_and_share_the_top_with_the_file() {
 #[test]
 fn what_does_nothing_is_noted_once() {
     let bench = Bench::new();
-    let text = "sendfile on; gzip on; server { gzip off; tcp_nopush on; ssl_dhparam x;\n\
+    let text = "sendfile on; ssl off; gzip on; server { gzip off; tcp_nopush on; ssl_dhparam x;\n\
                 server_name a\n listen 80; ssl_protocols TLSv1.2 TLSv1.2; auth_basic off; }";
     bench.write("t", &wrapped("http", text));
     let notes = bench.read().unwrap().notes;
@@ -242,6 +242,10 @@ fn what_does_nothing_is_noted_once() {
     assert_eq!(
         said,
         [
+            format!(
+                "the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive \
+                 instead in {path}:1"
+            ),
             format!(
                 "\"listen\" is an argument of \"server_name\" here in {path}:3\n  hint: is a ; \
              missing at the end of line 2?"
@@ -255,6 +259,27 @@ fn what_does_nothing_is_noted_once() {
             ),
         ]
     );
+}
+
+#[test]
+fn what_goes_together_is_taken_as_by_nginx() {
+    let bench = Bench::new();
+    let log = "access_log a.log combined";
+    for http in [
+        "proxy_buffers 8 8k; proxy_buffer_size 16k; proxy_busy_buffers_size 56k;",
+        "proxy_buffers 1 8k; proxy_busy_buffers_size 1k; large_client_header_buffers 4 9;",
+        "proxy_buffers 1 8k; server { proxy_buffers 4 8k; }",
+        "large_client_header_buffers 4 512; proxy_max_temp_file_size 0; server { }",
+        "server { location / { proxy_pass http://127.0.0.1:1; proxy_redirect default;
+            proxy_redirect off x; proxy_redirect default; proxy_cookie_flags a never secure; } }",
+        &format!("{log} buffer=8k; server {{ {log}; {log} buffer=8192; }}"),
+    ] {
+        let text = wrapped("http", http);
+        assert_eq!(bench.said(&text), [""; 0], "{http}");
+        if Path::new(NGINX).exists() {
+            assert_eq!(bench.nginx(&text), None, "{http}");
+        }
+    }
 }
 
 #[test]

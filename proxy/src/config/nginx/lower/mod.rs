@@ -93,7 +93,7 @@ impl<'t> Lower<'t> {
         self.maps(block);
         let servers = self.servers(block, &outer);
         let tls = self.tls(&servers);
-        let limits = self.process_limits(block, tree);
+        let limits = self.process_limits(block, tree, servers.listeners.len());
         self.formats(block);
         let hosts = self.hosts(&servers, tls.servers);
         let log = self.log_config(tree, block);

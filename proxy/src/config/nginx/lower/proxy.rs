@@ -83,7 +83,7 @@ impl<'t> Lower<'t> {
             return Redirects::default_for(pass, name);
         }
         let mut redirects = Redirects::default();
-        if lines.iter().any(|line| line.arg(0) == b"off") {
+        if lines.iter().any(|line| line.slices() == [b"off"]) {
             return redirects;
         }
         self.each(&lines, |words, registry| redirects.add(words, Some(pass), name, registry));
@@ -100,6 +100,14 @@ impl<'t> Lower<'t> {
             (on("proxy_cookie_domain"), on("proxy_cookie_path"), on("proxy_cookie_flags"));
         self.each(&domains, |words, registry| cookies.add_domain(words, registry));
         self.each(&paths, |words, registry| cookies.add_path(words, registry));
+        for line in &flags {
+            for flag in line.slices().into_iter().skip(1) {
+                if !flag.contains(&b'$') && !Cookies::is_flag(flag) {
+                    let flag = flag.escape_ascii();
+                    self.note(line, format!("\"{flag}\" is no flag of a cookie: nothing is set"));
+                }
+            }
+        }
         self.each(&flags, |words, registry| cookies.add_flags(words, registry));
         cookies
     }

@@ -345,6 +345,26 @@ fn groups_and_what_is_refused_of_them() {
 }
 
 #[test]
+fn connections_are_enough_for_the_listening_sockets() {
+    let said = |connections: usize| {
+        let servers = "server { listen 1; listen 2; } server { listen 2; }";
+        let text = format!("events {{ worker_connections {connections}; }} http {{ {servers} }}");
+        load_text(&text).err().map(|problems| problems[0].to_string())
+    };
+    let words = "2 worker_connections are not enough for 2 listening sockets in ";
+    assert!(said(2).is_some_and(|said| said.starts_with(words)), "{:?}", said(2));
+    assert!(said(0).is_some() && said(3).is_none());
+}
+
+#[test]
+fn cookie_flags_that_are_none_are_noted() {
+    let flags = "proxy_cookie_flags a never secure; proxy_cookie_flags b $arg_flag;";
+    let loaded =
+        lowered(&format!("server {{ location / {{ proxy_pass http://127.0.0.1:1; {flags} }} }}"));
+    assert_eq!(notes(&loaded), "\"never\" is no flag of a cookie: nothing is set\n");
+}
+
+#[test]
 fn variables_that_nobody_defines_are_named_with_their_line() {
     let said = refused("server {\nadd_header A $nobody;\nlocation / { return 200 $none; } }");
     assert_eq!(said.len(), 2, "{said:?}");

@@ -13,7 +13,12 @@ use crate::route::http::Keeping;
 impl<'t> Lower<'t> {
     /// Those of the process. No connection goes by its timeouts, but the clock ticks by the
     /// shortest of them.
-    pub(super) fn process_limits(&mut self, http: &'t [Directive], tree: &'t Tree) -> Limits {
+    pub(super) fn process_limits(
+        &mut self,
+        http: &'t [Directive],
+        tree: &'t Tree,
+        listeners: usize,
+    ) -> Limits {
         let mut limits = Limits::default();
         let timeouts = &mut limits.timeouts;
         let own = |names: &[&str], default: Duration| {
@@ -36,7 +41,14 @@ impl<'t> Lower<'t> {
         limits.request_fields_max = FIELDS_MAX;
         let events = tree.section("events");
         let connections = events.and_then(|events| find(events.block(), "worker_connections"));
-        if let Some(each) = connections.and_then(|line| values::number(line.arg(0))) {
+        if let Some(line) = connections
+            && let Some(each) = values::number(line.arg(0))
+        {
+            // nginx's sockets that listen take connections too, and so does its control channel.
+            if each <= listeners as u64 {
+                let what = "worker_connections are not enough for";
+                self.problem(line, format!("{each} {what} {listeners} listening sockets"));
+            }
             let workers = self.workers(tree).min(WORKERS_MAX) as u64;
             let all = u32::try_from(each.saturating_mul(workers)).unwrap_or(u32::MAX).max(1);
             limits.connections_max = Some(all);
