@@ -172,7 +172,7 @@ impl Connection {
             if matches!(next, Next::Close) {
                 return Ok(End::Closed(Closed::AfterAnswer));
             }
-            self.record.begin(self.client.sent());
+            self.record.clear();
         }
     }
 

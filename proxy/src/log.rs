@@ -31,7 +31,8 @@ pub struct Access<'a> {
     pub status: u16,
     /// Bytes of the answer's body.
     pub sent: u64,
-    pub duration: Duration,
+    /// Its first byte came then.
+    pub begun: Instant,
     pub upstream: Option<&'a UpstreamAddress>,
     pub tls: Option<&'static str>,
     /// The kernel moved the body.
@@ -302,7 +303,7 @@ fn json(out: &mut Vec<u8>, access: &Access<'_>) {
     out.extend_from_slice(b",\"body_bytes_sent\":");
     number(out, access.sent);
     out.extend_from_slice(b",\"request_time_ms\":");
-    number(out, access.duration.as_millis() as u64);
+    number(out, access.begun.elapsed().as_millis() as u64);
     out.extend_from_slice(b",\"ktls\":");
     out.extend_from_slice(if access.by_kernel { b"true" } else { b"false" });
     out.extend_from_slice(b"}\n");

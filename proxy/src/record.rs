@@ -67,12 +67,17 @@ impl Default for Record {
 impl Record {
     /// Begins the next exchange with a client that has been sent so many bytes.
     pub fn begin(&mut self, sent_before: u64) {
-        self.request.clear();
+        self.clear();
         self.begun = Instant::now();
+        self.sent_before.set(sent_before);
+    }
+
+    /// Forgets an exchange that is over.
+    pub fn clear(&mut self) {
+        self.request.clear();
         self.status.set(0);
         self.sent.set(0);
         self.head_sent.set(0);
-        self.sent_before.set(sent_before);
         self.body_received.set(0);
         self.is_complete.set(false);
         self.is_pipelined.set(false);
@@ -162,7 +167,7 @@ pub fn log_access(worker: &Worker, identity: &Identity, record: &Record, client:
         request: &record.request,
         status: record.status.get(),
         sent: record.sent.get(),
-        duration: record.begun.elapsed(),
+        begun: record.begun,
         upstream: record.tries.address().as_deref(),
         by_kernel: record.by_kernel.get(),
         tls: identity.handshake.get().map(|handshake| handshake.protocol),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use std::cmp::Ordering;
+
 use super::regex::Regex;
 use super::regexes::Regexes;
 use super::state::State;
@@ -213,8 +215,15 @@ struct Draft {
 impl Draft {
     fn entry(&mut self, name: &[u8]) -> &mut Static {
         let at = self.statics.iter().position(|known| *known.name == *name).unwrap_or_else(|| {
+            let (beginning, none) = (beginning(name), None);
             let name = name.into();
-            self.statics.push(Static { name, exact: None, inclusive: None, parent: None });
+            self.statics.push(Static {
+                beginning,
+                name,
+                exact: none,
+                inclusive: none,
+                parent: none,
+            });
             self.statics.len() - 1
         });
         &mut self.statics[at]
@@ -265,6 +274,8 @@ struct Level {
 
 #[derive(Debug)]
 struct Static {
+    /// [`beginning`] of the name: most comparisons end here, and need not look elsewhere.
+    beginning: u64,
     name: Box<[u8]>,
     exact: Option<usize>,
     inclusive: Option<usize>,
@@ -346,9 +357,20 @@ impl Locations {
     }
 }
 
+/// The first eight bytes, so that two of these are in the order of what they begin.
+fn beginning(name: &[u8]) -> u64 {
+    let (mut first, len) = ([0; 8], name.len().min(8));
+    first[..len].copy_from_slice(&name[..len]);
+    u64::from_be_bytes(first)
+}
+
 impl Level {
     fn find_static(&self, uri: &[u8]) -> Hit {
-        let after = self.statics.partition_point(|known| *known.name <= *uri);
+        let begins = beginning(uri);
+        let after = self.statics.partition_point(|known| match known.beginning.cmp(&begins) {
+            Ordering::Equal => *known.name <= *uri,
+            unequal => unequal.is_lt(),
+        });
         let mut at = after.checked_sub(1);
         let last = at.map(|at| &self.statics[at]).filter(|last| *last.name == *uri);
         match last {
