@@ -111,6 +111,7 @@ impl Certificates {
         let source = Source {
             cert: cert_file,
             key: key_file,
+            passphrases: None,
             names: all,
             default: true,
             group: String::new(),

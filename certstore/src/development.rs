@@ -69,6 +69,7 @@ fn ensure_at(state_dir: &Path, names: &[String], now: i64) -> Result<Development
     let source = Source {
         cert: state_dir.join("development.pem"),
         key: state_dir.join("development-key.pem"),
+        passphrases: None,
         names: wanted_names(names),
         default: false,
         group: String::new(),
@@ -165,8 +166,8 @@ fn is_good(source: &Source, authority: &CertificateDer<'static>, now: i64) -> bo
 }
 
 fn load_pair(source: &Source, now: i64) -> Option<std::sync::Arc<Identity>> {
-    let bytes = load::read(&source.cert, &source.key).ok()?;
-    let loaded = load::decode(&bytes, &source.cert, &source.key).ok()?;
+    let bytes = load::read(source).ok()?;
+    let loaded = load::decode(&bytes, source).ok()?;
     Some(check::check(loaded, source, now).ok()?.identity)
 }
 

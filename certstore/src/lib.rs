@@ -5,7 +5,7 @@
 //! in one step; a source whose new files are bad keeps its last good identity, and the [`Report`]
 //! says so. This crate knows no sockets and no runtime.
 //!
-//! In reading order: `load` turns files into chain and key, `check` into an identity, `advice`
+//! In reading order: `load` turns files into chain and key, `passphrase` decrypts the key, `check` makes an identity, `advice`
 //! says what is legal and will hurt, `set` is the index, `store` publishes it, [`watch`] follows
 //! the files, [`Resolver`] answers rustls, [`tickets`] makes session tickets and [`development`]
 //! a certificate for the machine of an author.
@@ -13,6 +13,7 @@
 mod advice;
 mod check;
 mod load;
+mod passphrase;
 mod report;
 mod resolver;
 mod set;

@@ -12,7 +12,9 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
+use crate::passphrase::{self, Passphrases};
 use crate::report::Problem;
+use crate::store::Source;
 
 /// A chain and a key as the files have them: decoded, not yet checked.
 pub(crate) struct Loaded {
@@ -22,40 +24,54 @@ pub(crate) struct Loaded {
     pub(crate) key_mode: u32,
 }
 
-/// The bytes of both files, and what they hash to.
+/// The bytes of the files, and what they hash to.
 pub(crate) struct Bytes {
     cert: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
     key_mode: u32,
+    /// Of the file of passphrases, if there is one.
+    passphrases: Option<Zeroizing<Vec<u8>>>,
     /// Tells a changed pair from an unchanged one; never leaves the process.
     pub(crate) digest: [u8; 32],
 }
 
-/// Reads both files. A certificate file may hold the key too, so both are treated as secret.
-pub(crate) fn read(cert: &Path, key: &Path) -> Result<Bytes, Vec<Problem>> {
-    let (cert, key) = match (read_file(cert), read_file(key)) {
-        (Ok(cert), Ok(key)) => (cert, key),
-        (cert, key) => {
-            let mut problems: Vec<_> = [cert.err(), key.err()].into_iter().flatten().collect();
+/// Reads all files. A certificate file may hold the key too, so all are treated as secret.
+pub(crate) fn read(source: &Source) -> Result<Bytes, Vec<Problem>> {
+    let cert = read_file(&source.cert, PEM);
+    let key = read_file(&source.key, PEM);
+    let passphrases = source.passphrases.as_ref().map(|file| read_file(file, PASSPHRASES));
+    let (cert, key, passphrases) = match (cert, key, passphrases.transpose()) {
+        (Ok(cert), Ok(key), Ok(passphrases)) => (cert, key, passphrases),
+        (cert, key, passphrases) => {
+            let problems = [cert.err(), key.err(), passphrases.err()];
+            let mut problems: Vec<_> = problems.into_iter().flatten().collect();
             problems.dedup();
             return Err(problems);
         }
     };
     let mut context = digest::Context::new(&digest::SHA256);
-    // The length keeps a byte from moving between the files unnoticed.
+    // The lengths keep a byte from moving between the files unnoticed.
     context.update(&cert.bytes.len().to_be_bytes());
     context.update(&cert.bytes);
+    context.update(&key.bytes.len().to_be_bytes());
     context.update(&key.bytes);
     // A change of the mode alone is worth a new warning.
     context.update(&key.mode.to_be_bytes());
+    let passphrases = passphrases.map(|file| file.bytes);
+    if let Some(bytes) = &passphrases {
+        context.update(bytes);
+    }
     let mut digest = [0; 32];
     digest.copy_from_slice(context.finish().as_ref());
-    Ok(Bytes { cert: cert.bytes, key: key.bytes, key_mode: key.mode, digest })
+    Ok(Bytes { cert: cert.bytes, key: key.bytes, key_mode: key.mode, passphrases, digest })
 }
 
-/// Decodes what was read; the paths are for the messages.
-pub(crate) fn decode(bytes: &Bytes, cert: &Path, key: &Path) -> Result<Loaded, Vec<Problem>> {
-    match (decode_chain(&bytes.cert, cert), decode_key(&bytes.key, key)) {
+/// Decodes what was read; the paths of the source are for the messages.
+pub(crate) fn decode(bytes: &Bytes, source: &Source) -> Result<Loaded, Vec<Problem>> {
+    let passphrases = source.passphrases.as_deref().zip(bytes.passphrases.as_deref());
+    let passphrases = passphrases.map(|(file, bytes)| Passphrases { file, bytes });
+    let chain = decode_chain(&bytes.cert, &source.cert);
+    match (chain, decode_key(&bytes.key, &source.key, passphrases)) {
         (Ok(chain), Ok(key)) => Ok(Loaded { chain, key, key_mode: bytes.key_mode }),
         (chain, key) => Err([chain.err(), key.err()].into_iter().flatten().collect()),
     }
@@ -65,21 +81,31 @@ pub(crate) fn decode(bytes: &Bytes, cert: &Path, key: &Path) -> Result<Loaded, V
 #[doc(hidden)]
 pub fn fuzz_load(bytes: &[u8]) {
     let secret = || Zeroizing::new(bytes.to_vec());
-    let bytes = Bytes { cert: secret(), key: secret(), key_mode: 0o600, digest: [0; 32] };
-    let (cert, key) = (Path::new("cert.pem"), Path::new("key.pem"));
-    let source = crate::Source {
-        cert: cert.to_path_buf(),
-        key: key.to_path_buf(),
+    let (key_mode, digest) = (0o600, [0; 32]);
+    let bytes = Bytes { cert: secret(), key: secret(), key_mode, passphrases: None, digest };
+    let source = Source {
+        cert: "cert.pem".into(),
+        key: "key.pem".into(),
+        // Deriving a key may take seconds, which no fuzzer has for an input.
+        passphrases: None,
         names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
         default: false,
         group: String::new(),
     };
-    if let Ok(chain) = decode_chain(&bytes.cert, cert) {
+    if let Ok(chain) = decode_chain(&bytes.cert, &source.cert) {
         crate::check::inspect(&chain, &source);
     }
-    if let Ok(loaded) = decode(&bytes, cert, key) {
+    if let Ok(loaded) = decode(&bytes, &source) {
         let _ = crate::check::check(loaded, &source, 1_800_000_000);
     }
+}
+
+/// How large a file may be, and what a larger one seems to be.
+#[derive(Clone, Copy)]
+struct Bound {
+    bytes_max: usize,
+    name: &'static str,
+    hint: &'static str,
 }
 
 struct Contents {
@@ -87,7 +113,7 @@ struct Contents {
     mode: u32,
 }
 
-fn read_file(path: &Path) -> Result<Contents, Problem> {
+fn read_file(path: &Path, bound: Bound) -> Result<Contents, Problem> {
     let file = open(path).map_err(|error| cannot_read(path, &error))?;
     let metadata = file.metadata().map_err(|error| cannot_read(path, &error))?;
     if metadata.is_dir() {
@@ -99,13 +125,14 @@ fn read_file(path: &Path) -> Result<Contents, Problem> {
             .hint("a renewal can only be read from a file that can be read twice"));
     }
     // Room for all of it at once: a vector that grows leaves copies of the key behind.
-    let bytes_expected = usize::try_from(metadata.len()).unwrap_or(FILE_BYTES_MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_expected.min(FILE_BYTES_MAX) + 1));
-    let read = file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
+    let bytes_max = bound.bytes_max;
+    let bytes_expected = usize::try_from(metadata.len()).unwrap_or(bytes_max);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_expected.min(bytes_max) + 1));
+    let read = file.take(bytes_max as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| cannot_read(path, &error))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(Problem::new(path, "is larger than 1 MiB")
-            .hint("is it a chain and a key, or a bundle of all authorities?"));
+    if bytes.len() > bytes_max {
+        let what = format!("is larger than {}", bound.name);
+        return Err(Problem::new(path, what).hint(bound.hint));
     }
     Ok(Contents { bytes, mode: metadata.mode() & 0o7777 })
 }
@@ -163,7 +190,11 @@ fn decode_chain(bytes: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>
     Ok(chain)
 }
 
-fn decode_key(bytes: &[u8], file: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, Problem> {
+fn decode_key(
+    bytes: &[u8],
+    file: &Path,
+    passphrases: Option<Passphrases<'_>>,
+) -> Result<Zeroizing<PrivateKeyDer<'static>>, Problem> {
     let blocks = pem_blocks(bytes, file)?;
     if blocks.is_empty() {
         return match Der::of(bytes, file)? {
@@ -175,20 +206,18 @@ fn decode_key(bytes: &[u8], file: &Path) -> Result<Zeroizing<PrivateKeyDer<'stat
                 .hint("an encrypted key or a certificate? convert a key with openssl pkey")),
         };
     }
-    if let Some(block) = blocks.iter().find(|block| block.encrypted) {
-        return Err(Problem::new(
-            file,
-            format!("the private key in line {} is encrypted", block.line),
-        )
-        .hint(format!(
-            "a server cannot ask for the passphrase; decrypt it with: (umask 077; openssl \
-                 pkey -in {} -out decrypted.pem)",
-            file.display()
-        )));
+    if let Some(block) = blocks.iter().find(|block| block.traditional) {
+        return Err(traditional(file, block));
     }
-    let keys: Vec<_> = blocks.iter().filter(|b| KEY_LABELS.contains(&&*b.label)).collect();
+    let encrypted = |block: &Block| block.label == ENCRYPTED_LABEL;
+    let keys: Vec<_> =
+        blocks.iter().filter(|b| KEY_LABELS.contains(&&*b.label) || encrypted(b)).collect();
     match keys[..] {
         [] => Err(no_key(&blocks, file)),
+        [block] if encrypted(block) => match passphrases {
+            Some(all) => passphrase::decrypt(&block.unpack(bytes, file)?, all, (file, block.line)),
+            None => Err(no_passphrase(file, block)),
+        },
         [block] => match block.decode(bytes, file)? {
             (SectionKind::RsaPrivateKey, der) => Ok(PrivateKeyDer::Pkcs1(der.into())),
             (SectionKind::EcPrivateKey, der) => Ok(PrivateKeyDer::Sec1(der.into())),
@@ -253,18 +282,34 @@ struct Block {
     line: usize,
     start: usize,
     end: usize,
-    /// True exactly when its contents are encrypted, in the new way or the old (RFC 1421).
-    encrypted: bool,
+    /// True exactly when its contents are encrypted in OpenSSL's own old way (RFC 1421).
+    traditional: bool,
 }
 
 impl Block {
     fn decode(&self, bytes: &[u8], file: &Path) -> Result<(SectionKind, Vec<u8>), Problem> {
         // The library's error may quote the contents, so it is not repeated here.
-        <(SectionKind, Vec<u8>)>::from_pem_slice(&bytes[self.start..self.end]).map_err(|_| {
-            let (label, line) = (&self.label, self.line);
-            Problem::new(file, format!("the {label} in line {line} is not valid base64"))
-                .hint("were line breaks or characters lost in copying?")
-        })
+        <(SectionKind, Vec<u8>)>::from_pem_slice(&bytes[self.start..self.end])
+            .map_err(|_| self.not_base64(file))
+    }
+
+    /// The contents of an encrypted key, whose label the library does not know.
+    fn unpack(&self, bytes: &[u8], file: &Path) -> Result<Vec<u8>, Problem> {
+        let block = &bytes[self.start..self.end];
+        let lines = block.split_inclusive(|byte| *byte == b'\n');
+        let inner = lines.filter(|line| !line.starts_with(b"-----"));
+        let known = [b"-----BEGIN PRIVATE KEY-----\n"].into_iter().map(|line| &line[..]);
+        let known: Vec<_> =
+            known.chain(inner).chain([&b"-----END PRIVATE KEY-----\n"[..]]).collect();
+        let (_, der) = <(SectionKind, Vec<u8>)>::from_pem_slice(&known.concat())
+            .map_err(|_| self.not_base64(file))?;
+        Ok(der)
+    }
+
+    fn not_base64(&self, file: &Path) -> Problem {
+        let (label, line) = (&self.label, self.line);
+        Problem::new(file, format!("the {label} in line {line} is not valid base64"))
+            .hint("were line breaks or characters lost in copying?")
     }
 }
 
@@ -289,8 +334,7 @@ fn pem_blocks(bytes: &[u8], file: &Path) -> Result<Vec<Block>, Problem> {
                 )
                 .hint("it must stand alone and unindented; were line breaks lost in copying?"));
             };
-            let encrypted = label == "ENCRYPTED PRIVATE KEY";
-            open = Some(Block { label, line: number + 1, start, end: at, encrypted });
+            open = Some(Block { label, line: number + 1, start, end: at, traditional: false });
         } else if text.starts_with(b"-----END ") {
             let Some(mut block) = open.take() else {
                 continue;
@@ -298,7 +342,7 @@ fn pem_blocks(bytes: &[u8], file: &Path) -> Result<Vec<Block>, Problem> {
             block.end = at;
             blocks.push(block);
         } else if text.starts_with(b"Proc-Type:") && text.ends_with(b"ENCRYPTED") {
-            open.iter_mut().for_each(|block| block.encrypted = true);
+            open.iter_mut().for_each(|block| block.traditional = true);
         }
     }
     match open {
@@ -318,6 +362,25 @@ fn truncated(file: &Path, block: &Block) -> Problem {
     let (label, line) = (&block.label, block.line);
     Problem::new(file, format!("the {label} that begins in line {line} has no -----END line"))
         .hint("the file was copied in part, or is still being written")
+}
+
+fn no_passphrase(file: &Path, block: &Block) -> Problem {
+    Problem::new(file, format!("the private key in line {} is encrypted", block.line)).hint(
+        format!(
+            "a server cannot ask for the passphrase; name a file with it in ssl_password_file of \
+         nginx.conf, or decrypt the key with: (umask 077; openssl pkey -in {} -out decrypted.pem)",
+            file.display()
+        ),
+    )
+}
+
+fn traditional(file: &Path, block: &Block) -> Problem {
+    let line = block.line;
+    let what = format!("the private key in line {line} is encrypted in OpenSSL's traditional way");
+    Problem::new(file, what + " (Proc-Type: 4,ENCRYPTED)").hint(format!(
+        "with ssl_password_file of nginx.conf PKCS#8 is read; {}",
+        passphrase::convert(file)
+    ))
 }
 
 fn no_certificate(blocks: &[Block], file: &Path) -> Problem {
@@ -373,7 +436,14 @@ fn pkcs7(file: &Path, form: &str) -> Problem {
 }
 
 const KEY_LABELS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
+const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The object identifier 1.2.840.113549.1.7.2 in DER.
 const PKCS7_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
-const FILE_BYTES_MAX: usize = 1 << 20;
+const PEM: Bound = Bound {
+    bytes_max: 1 << 20,
+    name: "1 MiB",
+    hint: "is it a chain and a key, or a bundle of all authorities?",
+};
+const PASSPHRASES: Bound =
+    Bound { bytes_max: 256 << 10, name: "256 KiB", hint: "is it a passphrase in each line?" };

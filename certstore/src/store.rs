@@ -21,6 +21,8 @@ pub struct Source {
     pub cert: PathBuf,
     /// The key in PEM or DER; may be the same file as `cert`.
     pub key: PathBuf,
+    /// Passphrases for an encrypted key, one a line, tried in turn: nginx's `ssl_password_file`.
+    pub passphrases: Option<PathBuf>,
     /// Server names the configuration gives to this pair, lower case, exact or `*.x`. Empty when
     /// only the names in the certificate count.
     pub names: Vec<String>,
@@ -28,6 +30,13 @@ pub struct Source {
     pub default: bool,
     /// Pairs that belong to one server have the same; see [`Store::select_of`].
     pub group: String,
+}
+
+impl Source {
+    /// The files that are read.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert, &self.key].into_iter().chain(&self.passphrases)
+    }
 }
 
 /// The identities in service and the files they come from.
@@ -83,8 +92,7 @@ impl Store {
         let mut problems = Vec::new();
         let mut next = Vec::with_capacity(sources.len());
         for source in sources {
-            let same_files =
-                |slot: &&Slot| slot.source.cert == source.cert && slot.source.key == source.key;
+            let same_files = |slot: &&Slot| slot.source.files().eq(source.files());
             let before = slots.iter().find(same_files);
             match Slot::load(source, None) {
                 Ok(Fresh::Same) => {}
@@ -132,8 +140,8 @@ impl Store {
     /// Every file of every source, without doubles.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let slots = lock(&self.slots);
-        let both = slots.iter().flat_map(|slot| [&slot.source.cert, &slot.source.key]);
-        let mut files: Vec<PathBuf> = both.cloned().collect();
+        let all = slots.iter().flat_map(|slot| slot.source.files());
+        let mut files: Vec<PathBuf> = all.cloned().collect();
         files.sort();
         files.dedup();
         files
@@ -170,12 +178,12 @@ enum Fresh {
 impl Slot {
     /// Reads and checks a source; `known` is what is in service for it.
     fn load(source: Source, known: Option<&Slot>) -> Result<Fresh, Vec<Problem>> {
-        let bytes = load::read(&source.cert, &source.key)?;
+        let bytes = load::read(&source)?;
         let digest = bytes.digest;
         if known.is_some_and(|known| known.digest == digest) {
             return Ok(Fresh::Same);
         }
-        let loaded = load::decode(&bytes, &source.cert, &source.key)?;
+        let loaded = load::decode(&bytes, &source)?;
         let Checked { identity, warnings } =
             check::check(loaded, &source, unix_now()).map_err(|problem| vec![problem])?;
         Ok(Fresh::Changed { slot: Slot { source, digest, identity }, warnings })

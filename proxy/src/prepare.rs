@@ -96,6 +96,7 @@ pub fn sources(
             sources.push(Source {
                 cert: files.cert.clone(),
                 key: files.key.clone(),
+                passphrases: files.passphrases.clone(),
                 names: site.names.clone(),
                 default: index == 0,
                 group: certificate_group(&site.certificates),
@@ -126,7 +127,7 @@ fn development_source(
         files.ca_cert.display()
     ));
     let group = String::new();
-    Ok(Source { cert: files.cert, key: files.key, names, default, group })
+    Ok(Source { cert: files.cert, key: files.key, passphrases: None, names, default, group })
 }
 
 /// The configuration as the data plane has it.

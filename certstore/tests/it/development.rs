@@ -34,6 +34,7 @@ fn it_is_made_once_and_loads_without_a_warning() {
     let source = Source {
         cert: files.cert.clone(),
         key: files.key.clone(),
+        passphrases: None,
         names: vec!["localhost".to_owned()],
         default: true,
         group: String::new(),

@@ -108,11 +108,25 @@ fn other_packings_come_with_the_command_to_convert_them() {
         &["DIR/fullchain.pem: is a PKCS#7 (.p7b) bundle; hint: convert it: openssl pkcs7 -inform \
            DER -in DIR/fullchain.pem -print_certs -out fullchain.pem"],
     );
-    let encrypted = "DIR/privkey.pem: the private key in line 1 is encrypted; hint: a server \
-                     cannot ask for the passphrase; decrypt it with: (umask 077; openssl pkey \
-                     -in DIR/privkey.pem -out decrypted.pem)";
-    check("encrypted pkcs8", EC, EC_ENCRYPTED, &[encrypted]);
-    check("encrypted in the old way", RSA, RSA_ENCRYPTED, &[encrypted]);
+    check(
+        "encrypted pkcs8",
+        EC,
+        EC_ENCRYPTED,
+        &[
+            "DIR/privkey.pem: the private key in line 1 is encrypted; hint: a server cannot ask for \
+           the passphrase; name a file with it in ssl_password_file of nginx.conf, or decrypt the \
+           key with: (umask 077; openssl pkey -in DIR/privkey.pem -out decrypted.pem)",
+        ],
+    );
+    check(
+        "encrypted in the old way",
+        RSA,
+        RSA_ENCRYPTED,
+        &["DIR/privkey.pem: the private key in line 1 is encrypted in OpenSSL's traditional way \
+           (Proc-Type: 4,ENCRYPTED); hint: with ssl_password_file of nginx.conf PKCS#8 is read; \
+           encrypt it anew: (umask 077; openssl pkcs8 -topk8 -v2 aes-256-cbc -in \
+           DIR/privkey.pem -out key.pem)"],
+    );
     check(
         "encrypted der",
         EC,
@@ -271,6 +285,7 @@ fn every_problem_of_every_source_comes_at_once() {
     let source = |cert: &str, key: &str| Source {
         cert: dir.join(cert),
         key: dir.join(key),
+        passphrases: None,
         names: Vec::new(),
         default: false,
         group: String::new(),
@@ -324,7 +339,7 @@ fn one_file_may_hold_both() {
     put(&both, [EC_KEY, EC].concat());
     let (cert, key) = (both.clone(), both);
     let (names, group) = (Vec::new(), String::new());
-    let source = Source { cert, key, names, default: false, group };
+    let source = Source { cert, key, passphrases: None, names, default: false, group };
     let (store, _) = Store::open(vec![source]).unwrap();
     assert_eq!(store.current().identities()[0].names(), ["ec.example", "*.ec.example"]);
 }

@@ -8,6 +8,7 @@
 mod development;
 mod files;
 mod fuzz;
+mod passphrases;
 mod pki;
 mod selection;
 mod swap;

@@ -99,6 +99,7 @@ pub(crate) fn source(directory: &Path, names: &[&str]) -> Source {
     Source {
         cert: directory.join("fullchain.pem"),
         key: directory.join("privkey.pem"),
+        passphrases: None,
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         default: false,
         group: String::new(),

@@ -286,7 +286,9 @@ fn certificate(field: &Field<'_>, checker: &mut Checker) -> Option<CertificateFi
     read_table(field, &CERTIFICATE, &mut draft, checker);
     let place = &field.node.place;
     match (draft.cert, draft.key) {
-        (Given::Right(cert), Given::Right(key)) => return Some(CertificateFiles { cert, key }),
+        (Given::Right(cert), Given::Right(key)) => {
+            return Some(CertificateFiles { cert, key, passphrases: None });
+        }
         (Given::Right(_) | Given::Wrong, Given::Missing) => checker.refuse(
             place,
             "a certificate without its `key`",

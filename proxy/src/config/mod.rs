@@ -162,6 +162,8 @@ pub struct Site {
 pub struct CertificateFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// `ssl_password_file`; sheen.toml has no key for it.
+    pub passphrases: Option<PathBuf>,
 }
 
 /// What a plain-HTTP listener does with requests for a site.

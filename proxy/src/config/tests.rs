@@ -197,7 +197,8 @@ fn sites_and_locations_reach_the_config() {
         sites[0].names,
         ["shiny.test", "*.apps.test", "::1", "192.0.2.1", "xn--bcher-kva.test", "my_app"]
     );
-    let rsa = CertificateFiles { cert: "/etc/sheen/rsa.pem".into(), key: "/k/rsa.key".into() };
+    let (cert, key) = ("/etc/sheen/rsa.pem".into(), "/k/rsa.key".into());
+    let rsa = CertificateFiles { cert, key, passphrases: None };
     assert_eq!(sites[0].certificates.len(), 2);
     assert_eq!(sites[0].certificates[0], rsa);
     assert_eq!(sites[0].hsts.as_deref(), Some("max-age=63072000; includeSubDomains"));

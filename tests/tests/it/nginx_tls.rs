@@ -1,6 +1,7 @@
 //! What nginx.conf says of TLS: certificates by address and server, refused names, what is offered.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -288,7 +289,6 @@ fn lists_that_leave_nothing_are_refused() {
             "SSL_CTX_set_cipher_list(\"AES128-SHA\") failed: no cipher match",
         ),
         ("ssl_ecdh_curve secp521r1;", "\"ssl_ecdh_curve\": none of these can be had"),
-        ("ssl_password_file x;", "openssl pkey -in KEY -out PLAIN"),
         ("ssl_protocols TLSv1;", "\"ssl_protocols\" names neither TLSv1.2 nor TLSv1.3"),
     ] {
         let http = format!(
@@ -301,4 +301,50 @@ fn lists_that_leave_nothing_are_refused() {
         assert!(said.contains(words) && said.contains(":4"), "{lines}: {said}");
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+#[test]
+fn keys_under_a_passphrase_are_opened_as_nginx_does() {
+    let cert = include_str!("../../../certstore/tests/data/ec.pem");
+    let aes = include_str!("../../../certstore/tests/data/ec-aes256.pem");
+    let scrypt = include_str!("../../../certstore/tests/data/ec-scrypt.pem");
+    // For all servers, and one has its own; the names of files begin at the configuration.
+    let http = "ssl_password_file http.pass; ssl_certificate ROOT/ec.crt;
+        server { listen 127.0.0.1:PORT ssl; ssl_certificate_key ROOT/aes.key; return 200 x; }
+        server { listen 127.0.0.1:PORT ssl; server_name b.test; ssl_password_file ROOT/own.pass;
+            ssl_certificate_key ROOT/scrypt.key; return 200 x; }";
+    let right = "wrong horse\n\ncorrect horse\r\n";
+    let files = [
+        ("ec.crt", cert),
+        ("aes.key", aes),
+        ("scrypt.key", scrypt),
+        ("http.pass", right),
+        ("own.pass", "correct horse"),
+    ];
+    let put = |dir: &Path| nginx::write_files(dir, &files);
+    let ours = http.replace(":PORT", ":HTTPS");
+    let running = Running::prepared(&ours, &[NAME], &[], put);
+    let real = nginx::is_installed().then(|| Nginx::start(http, &files));
+    for name in ["a.test", "b.test"] {
+        let served = |port: u16| {
+            let address = ([127, 0, 0, 1], port).into();
+            Client::tls_with(address, name, &trusting().config()).unwrap().certificate()
+        };
+        let ours = served(running.https.port());
+        if let Some(real) = &real {
+            assert_eq!(ours, served(real.port), "{name}");
+        }
+    }
+    // A reload with a passphrase that does not fit changes nothing.
+    let dir = running.sheen.dir.path();
+    running.sheen.allow_log("bad decrypt");
+    fs::write(dir.join("http.pass"), "wrong horse\n").unwrap();
+    assert_eq!(running.sheen.hup(), Reload::Kept);
+    let said = String::from_utf8_lossy(
+        &run(dir, &["-t", "-c", &dir.join("nginx.conf").display().to_string()]).stderr,
+    )
+    .into_owned();
+    assert!(said.contains("bad decrypt: the passphrase in ") && !said.contains("horse"), "{said}");
+    fs::write(dir.join("http.pass"), right).unwrap();
+    assert_eq!(running.sheen.hup(), Reload::Done);
 }

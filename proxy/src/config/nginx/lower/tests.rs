@@ -269,6 +269,20 @@ fn certificates_are_needed_where_nobody_elses_will_do() {
 }
 
 #[test]
+fn passphrases_are_inherited_by_servers() {
+    let loaded = lowered(
+        "ssl_password_file all; ssl_certificate a.pem; ssl_certificate_key a.key;
+         server { listen 443 ssl; } server { listen 443 ssl; server_name b; ssl_password_file /own; }",
+    );
+    let of = |site: usize| loaded.config.sites[site].certificates[0].passphrases.clone().unwrap();
+    assert!(
+        of(0).ends_with("all")
+            && of(0).parent() == loaded.config.sites[0].certificates[0].key.parent()
+    );
+    assert_eq!(of(1).to_str(), Some("/own"));
+}
+
+#[test]
 fn what_is_added_is_inherited_as_it_is_told() {
     let loaded = lowered(
         "add_header A 1; server { add_header_inherit merge; add_header B 2;

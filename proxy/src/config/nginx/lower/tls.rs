@@ -229,10 +229,13 @@ impl<'t> Lower<'t> {
             let what = format!("no \"ssl_certificate_key\" is defined for certificate \"{name}\"");
             self.problem(cert, what);
         }
+        let passphrases = server.scope.line("ssl_password_file");
+        let passphrases = passphrases.map(|line| self.options.conf_prefix.join(&*line.text(0)));
         let pairs = certs.iter().zip(&keys);
         let files = pairs.map(|(cert, key)| CertificateFiles {
             cert: self.key_file(cert),
             key: self.key_file(key),
+            passphrases: passphrases.clone(),
         });
         files.collect()
     }

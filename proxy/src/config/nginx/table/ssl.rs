@@ -10,6 +10,7 @@ pub(super) const ROWS: &[Row] = &[
     row("ssl_certificate_key", HTTP_SERVER, Many(ONE), SSL),
     row("ssl_ciphers", HTTP_SERVER, Once(ONE), SSL),
     row("ssl_ecdh_curve", HTTP_SERVER, Once(ONE), SSL),
+    row("ssl_password_file", HTTP_SERVER, Once(ONE), SSL),
     row("ssl_prefer_server_ciphers", HTTP_SERVER, Flag, SSL),
     row("ssl_protocols", HTTP_SERVER, Words(PROTOCOLS), SSL),
     row("ssl_reject_handshake", HTTP_SERVER, Flag, SSL),
@@ -99,15 +100,6 @@ pub(super) const ROWS: &[Row] = &[
         HTTP_SERVER,
         Once(ONE),
         Refused("it writes down what lets others read along"),
-    ),
-    row(
-        "ssl_password_file",
-        HTTP_SERVER,
-        Once(ONE),
-        Refused(
-            "keys are read without a password: `openssl pkey -in KEY -out PLAIN` decrypts one, and \
-             PLAIN should be readable for root alone",
-        ),
     ),
     row("ssl_ocsp", HTTP_SERVER, Word(&["off", "on", "leaf"]), RefusedUnless("off", CLIENTS)),
     row(
