@@ -56,7 +56,6 @@ fn a_passphrase_that_does_not_fit_is_bad_decrypt() {
     wrong("two", "wrong horse\nhorse\n", "none of the 2 passphrases in DIR/pass fits");
     wrong("blanks count", " correct horse\n", "the passphrase in DIR/pass does not fit");
     wrong("empty", "\n\r\n", "DIR/pass holds no passphrase");
-    // Some of these decrypt to something that is padded well.
     let many: String = (0..60).map(|number| format!("wrong horse {number}\n")).collect();
     wrong("many", &many, "none of the 60 passphrases in DIR/pass fits");
     check("missing", AES256, None, &["DIR/pass: no such file"]);
