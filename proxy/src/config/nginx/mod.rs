@@ -1,9 +1,9 @@
 //! nginx.conf: the language, what may be said in it, and what was said.
 //!
 //! Read in this order: `lex` (words), [`tree`] (directives and blocks), [`table`] (what every
-//! directive is), `check` (the tree against the table), with `rules`, [`values`], [`address`],
-//! [`condition`] and [`location`] for the arguments, `levels` for what follows from several of them,
-//! `include` for files and `hint` for what to do; then [`lower`], which makes what runs of it.
+//! directive is), `check` (the tree against the table), with `rules`, [`values`] and [`address`] for
+//! the arguments, `levels` for what follows from several of them, `include` for files and `hint` for
+//! what to do; then [`lower`], which makes what runs of it.
 
 use std::path::{Path, PathBuf};
 
