@@ -8,7 +8,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use bench::nginx_rules::Rules;
+use bench::nginx_rules::{PROXYING, Rules};
 
 use crate::address::Address;
 use crate::machine;
@@ -169,11 +169,7 @@ http {{
         add_header Strict-Transport-Security "max-age=63072000" always;
 {before}        location {place} {{
 {inside}            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header Connection $connection_upgrade;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header X-Forwarded-For $remote_addr;
+{PROXYING}            proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $http_host;
             proxy_set_header X-Forwarded-Port $server_port;

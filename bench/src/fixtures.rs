@@ -31,7 +31,7 @@ use sheen::tls::config::Configs;
 use sheen::tls::{self, session::Session};
 
 use crate::hot;
-use crate::nginx_rules::Rules;
+use crate::nginx_rules::{PROXYING, Rules};
 
 /// As Firefox asks for a page of a Shiny app.
 pub const REQUEST: &[u8] = b"GET /app/?language=en HTTP/1.1\r\n\
@@ -214,6 +214,7 @@ impl PlanningByConf {
         let identity = Identity {
             number: 1,
             address: "203.0.113.7".into(),
+            ip: Some([203, 0, 113, 7].into()),
             port: 50_000,
             since_ms: 0,
             introduction: None,
@@ -266,11 +267,7 @@ fn conf(rules: &Rules) -> String {
         server_name {NAME};
 {before}        location {place} {{
 {inside}            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header Connection $connection_upgrade;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+{PROXYING}            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Real-IP $remote_addr;
             proxy_read_timeout 1h;

@@ -2,6 +2,13 @@
 
 use std::fmt::Write as _;
 
+/// What every location that proxies a Shiny app has: its Host, and WebSockets.
+pub const PROXYING: &str = "            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header Upgrade $http_upgrade;
+";
+
 /// What is put into a plain nginx.conf, by place.
 #[derive(Debug)]
 pub struct Rules {

@@ -32,6 +32,9 @@ pub(crate) enum Wanted {
     RulesAtMost(f64),
 }
 
+const NOT_IN_THE_FLOOR: &str =
+    "encryption and two heads that are read and written anew are what the floor has not";
+
 pub(crate) const TARGETS: [Target; 20] = [
     Target {
         reason: "one receive, one send and a wake-up alone are at 0.7: see floor",
@@ -41,20 +44,11 @@ pub(crate) const TARGETS: [Target; 20] = [
         reason: "where it is not: at the target within the spread",
         ..target("get-5b", Wanted::ToNginx(0.70))
     },
-    Target {
-        reason: "encryption and two heads that are read and written anew are what the floor has not",
-        ..target("get-5b", Wanted::ToFloor(1.35))
-    },
+    Target { reason: NOT_IN_THE_FLOOR, ..target("get-5b", Wanted::ToFloor(1.35)) },
     target("get-1k", Wanted::ToNginx(0.70)),
-    Target {
-        reason: "encryption and two heads that are read and written anew are what the floor has not",
-        ..target("get-1k", Wanted::ToFloor(1.35))
-    },
+    Target { reason: NOT_IN_THE_FLOOR, ..target("get-1k", Wanted::ToFloor(1.35)) },
     target("get-10k", Wanted::ToNginx(0.70)),
-    Target {
-        reason: "encryption and two heads that are read and written anew are what the floor has not",
-        ..target("get-10k", Wanted::ToFloor(1.35))
-    },
+    Target { reason: NOT_IN_THE_FLOOR, ..target("get-10k", Wanted::ToFloor(1.35)) },
     Target {
         reason: "a bare relay without TLS is beyond the target too: see floor",
         ..target("download", Wanted::ToNginx(0.42))

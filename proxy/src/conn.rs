@@ -114,6 +114,7 @@ impl Connection {
         let identity = Identity {
             number,
             address: peer.to_string().into(),
+            ip: peer.ip().map(|ip| ip.to_canonical()),
             port: peer.port(),
             since_ms: unix_ms(),
             introduction: introduction.map(Box::new),

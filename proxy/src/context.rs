@@ -93,7 +93,7 @@ pub struct Worker {
     /// Where heads are written before they go in front of their body; used between two waits.
     pub scratch: RefCell<Vec<u8>>,
     /// What requests have used and others can use again.
-    pub spares: RefCell<Vec<Spare>>,
+    spares: RefCell<Vec<Spare>>,
     pub phase: Cell<Phase>,
     live: Cell<usize>,
 }
@@ -133,6 +133,11 @@ impl Worker {
 
     pub fn is_draining(&self) -> bool {
         self.phase.get() != Phase::Running
+    }
+
+    /// What a request can use; [`Worker::give_back`] takes it when that is over.
+    pub fn lend(&self) -> Spare {
+        self.spares.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps what a request has used for another one.

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -107,6 +107,8 @@ impl Record {
 pub struct Identity {
     pub number: u64,
     pub address: Box<str>,
+    /// The same as a number; none on a socket in the file system.
+    pub ip: Option<IpAddr>,
     /// Of the client.
     pub port: u16,
     /// When it was accepted, in milliseconds since 1970.

@@ -36,7 +36,7 @@ impl Connection {
         self.front.host = match handshake.and_then(|handshake| handshake.server_name.as_deref()) {
             None => http.default_at(local),
             Some(name) => {
-                let mut spare = self.worker.spares.borrow_mut().pop().unwrap_or_default();
+                let mut spare = self.worker.lend();
                 spare.state.begin(&http.variables);
                 let host = http.server_of(local, name.as_bytes(), &mut spare.state);
                 self.worker.give_back(spare);

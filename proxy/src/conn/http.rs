@@ -146,7 +146,7 @@ impl Connection {
             age: Duration::from_millis(self.worker.registry.now_ms() - self.since_ms),
             is_pipelined: self.record.is_pipelined.get(),
             draining: self.worker.is_draining(),
-            spare: self.worker.spares.borrow_mut().pop().unwrap_or_default(),
+            spare: self.worker.lend(),
         }
     }
 

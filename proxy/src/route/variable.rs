@@ -72,7 +72,6 @@ pub struct Unknown {
 /// What is costly to know, and found out only where something names it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reads {
-    pub binary_remote_addr: bool,
     pub server_addr: bool,
     pub request_id: bool,
     pub request_body: bool,
@@ -235,7 +234,6 @@ impl Reads {
         for source in sources {
             match source {
                 Source::Builtin(builtin) => match builtin {
-                    Builtin::BinaryRemoteAddr => reads.binary_remote_addr = true,
                     Builtin::ServerAddr => reads.server_addr = true,
                     Builtin::RequestId => reads.request_id = true,
                     Builtin::RequestBody => reads.request_body = true,

@@ -112,8 +112,7 @@ impl Client {
     /// Who a connection speaks for, if its peer is believed.
     pub(super) fn of(real_ip: &RealIp, identity: &Identity, fields: FieldList<'_>) -> Option<Self> {
         let introduced = identity.introduction.as_deref().map(|from| from.client);
-        let peer = identity.address.parse().ok();
-        let (ip, port) = real_ip.find(peer, introduced, fields)?;
+        let (ip, port) = real_ip.find(identity.ip, introduced, fields)?;
         Some(Self { ip, text: ip.to_string().into(), port })
     }
 }
@@ -150,7 +149,6 @@ impl Ongoing {
         let host = &self.http.hosts[self.host];
         let reads = self.http.variables.reads;
         let local = self.local_text();
-        let remote_addr = reads.binary_remote_addr.then(|| self.remote_ip()).flatten();
         let all = self.tries.all();
         let attempts = if reads.tries { &*all } else { &[] };
         let address = |attempt: &Attempt| attempt.address.to_string();
@@ -172,7 +170,10 @@ impl Ongoing {
             request_id: self.request_id,
             server_name: &host.name,
             connection: facts::Connection {
-                remote_addr,
+                remote_addr: self
+                    .client
+                    .as_ref()
+                    .map_or(self.identity.ip, |client| Some(client.ip)),
                 server_addr: local.as_bytes(),
                 server_port: self.identity.local().port(),
                 requests: self.requests,
@@ -206,13 +207,6 @@ impl Ongoing {
         let context =
             Context { variables: &self.http.variables, facts: &facts, state: &mut self.state };
         work(context, host, &self.texts.head)
-    }
-
-    fn remote_ip(&self) -> Option<IpAddr> {
-        match &self.client {
-            Some(client) => Some(client.ip),
-            None => self.identity.address.parse().ok(),
-        }
     }
 
     /// Asks the server's `real_ip_header` who the client is.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Lower;
 use super::scope::Scope;
 use crate::route::access::{Access, Rule, Whom};
-use crate::route::template::Template;
 
 impl<'t> Lower<'t> {
     /// The rules in force at a level, which has all of its own or all of those around it.
@@ -23,9 +22,6 @@ impl<'t> Lower<'t> {
             }
             rules.push(Rule { allows: line.is("allow"), whom });
         }
-        // Whatever reads this variable has the address at hand for every request.
-        let address = Template::compile(b"$binary_remote_addr", &mut self.registry);
-        debug_assert!(address.is_ok(), "the variable is built in");
         let access = Arc::new(Access { rules: rules.into() });
         self.access.push((place, access.clone()));
         Some(access)
