@@ -73,6 +73,8 @@ pub struct Unknown {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reads {
     pub server_addr: bool,
+    /// A system call.
+    pub pid: bool,
     pub request_id: bool,
     pub request_body: bool,
     /// When the request began.
@@ -235,6 +237,7 @@ impl Reads {
             match source {
                 Source::Builtin(builtin) => match builtin {
                     Builtin::ServerAddr => reads.server_addr = true,
+                    Builtin::Pid => reads.pid = true,
                     Builtin::RequestId => reads.request_id = true,
                     Builtin::RequestBody => reads.request_body = true,
                     Builtin::RequestTime => reads.request_time = true,

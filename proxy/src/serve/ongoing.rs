@@ -200,7 +200,7 @@ impl Ongoing {
             process: Process {
                 hostname: &self.http.hostname,
                 version: env!("CARGO_PKG_VERSION").as_bytes(),
-                pid: std::process::id(),
+                pid: if reads.pid { std::process::id() } else { 0 },
             },
             clock: Clock { read: now, request_ms: self.begun_ms },
         };
