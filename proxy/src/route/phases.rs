@@ -246,17 +246,15 @@ impl<'r, 'c> Run<'r, 'c> {
         let server = self.server;
         let state = &mut *self.context.state;
         state.uri_changed = false;
-        match server.locations.find(state, self.context.variables) {
-            Place::Location(location) => {
-                let internal = server.settings[location].internal;
-                self.enter(location);
-                if internal && !self.context.state.internal {
-                    return self.error(404);
-                }
-                Phase::LocationRewrite
-            }
+        let place = server.locations.find(state, self.context.variables);
+        let (Place::Location(location) | Place::MissingSlash(location)) = place;
+        self.enter(location);
+        if server.settings[location].internal && !self.context.state.internal {
+            return self.error(404);
+        }
+        match place {
+            Place::Location(_) => Phase::LocationRewrite,
             Place::MissingSlash(location) => {
-                self.enter(location);
                 let state = &mut *self.context.state;
                 state.output.clear();
                 let name = server.locations.name(location);
@@ -332,8 +330,7 @@ impl<'r, 'c> Run<'r, 'c> {
         let found = match (self.probe)(&path) {
             Probe::Nothing => false,
             Probe::Directory { .. } => is_directory,
-            // nginx takes a file for a name with a slash as well.
-            Probe::File { .. } | Probe::Other => true,
+            Probe::File { .. } | Probe::Other => !is_directory,
         };
         let is_whole = variables.roots.get(self.context.state.root).is_some_and(Root::is_whole);
         let state = &mut *self.context.state;
