@@ -94,8 +94,7 @@ impl Map {
 
     /// What `value` leads to; `scratch` is for its lower-case form.
     pub(super) fn find(&self, value: &[u8], scratch: &mut Vec<u8>) -> Option<Found<'_>> {
-        // Names of hosts may end in a dot.
-        let value = if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
+        let value = self.bare(value);
         let mut number = None;
         if self.hostnames || value.len() <= self.longest {
             scratch.extend_from_slice(value);
@@ -107,7 +106,8 @@ impl Map {
         }
         match number {
             Some(number) => Some(Found::Value(&self.values[number])),
-            None if self.regexes.is_empty() => self.default().map(Found::Value),
+            // As in nginx, expressions say nothing of an empty value, `~^$` neither.
+            None if self.regexes.is_empty() || value.is_empty() => self.default().map(Found::Value),
             None => Some(Found::Regexes),
         }
     }
@@ -124,8 +124,13 @@ impl Map {
         state: &mut State,
         variables: &Variables,
     ) -> Option<&Template> {
-        let number = self.regexes.find(value, state, variables).copied().or(self.default)?;
-        Some(&self.values[number])
+        let found = self.regexes.find(self.bare(value), state, variables).copied();
+        Some(&self.values[found.or(self.default)?])
+    }
+
+    /// Names of hosts may end in a dot, which means nothing.
+    fn bare<'v>(&self, value: &'v [u8]) -> &'v [u8] {
+        if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value }
     }
 
     fn default(&self) -> Option<&Template> {
