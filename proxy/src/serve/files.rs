@@ -13,7 +13,7 @@ use crate::h1::head::Version;
 use crate::h1::kept::KeptHead;
 use crate::h1::rewrite;
 use crate::respond;
-use crate::route::added::Added;
+use crate::route::added::{self, Added};
 use crate::route::phases::{Decision, Run};
 
 /// A line for the error log.
@@ -89,6 +89,7 @@ pub(super) fn seek(
         Found::NotSatisfiable(line) => {
             // As nginx has it: these were added before the range was looked at.
             added.append(Some(200), &mut run.context, range);
+            added::drop_validators(range);
             range.extend_from_slice(&line);
             run.fail(416, location)
         }
