@@ -121,7 +121,10 @@ impl Asked<'_> {
         if url.https {
             return Err(502);
         }
-        if let Some(group) = self.http.upstreams.get(url.host).filter(|_| url.port.is_none()) {
+        let group = |name: &[u8]| self.http.upstreams.get(name).filter(|_| url.port.is_none());
+        let is_lower = !url.host.iter().any(u8::is_ascii_uppercase);
+        let other_case = || if is_lower { None } else { group(&url.host.to_ascii_lowercase()) };
+        if let Some(group) = group(url.host).or_else(other_case) {
             return Ok(group.clone());
         }
         let host = std::str::from_utf8(url.host).map_err(|_| 502_u16)?;
