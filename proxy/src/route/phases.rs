@@ -347,6 +347,12 @@ impl<'r, 'c> Run<'r, 'c> {
     fn redirect_to_template(&mut self, template: &Template) -> Phase {
         let mut target = self.context.state.lend();
         self.context.append(template, &mut target);
+        let context = &self.context;
+        if template.as_text().is_none()
+            && let Some(root) = context.variables.roots.get(context.state.root)
+        {
+            root.drop_doubled(&context.state.uri, &mut target);
+        }
         let (uri, args) =
             if target.starts_with(b"@") { (&*target, &b""[..]) } else { uri::split_args(&target) };
         let phase = self.redirect_internally(uri, args);

@@ -356,6 +356,17 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        why: "what try_files leads to under an alias is what is written: nginx takes the location's \
+              name off, which makes it no URI unless it stands there twice",
+        shows_in: "locations",
+        even: |request, theirs, ours| {
+            let is_once = request.target().starts_with("/once/");
+            if is_once && statuses(theirs) == ["404"] && statuses(ours) == ["200"] {
+                *theirs = ours.clone();
+            }
+        },
+    },
+    Difference {
         why: "where server_name_in_redirect finds no name, Host stays: nginx leads to no host",
         shows_in: "locations",
         even: |_, theirs, ours| {
