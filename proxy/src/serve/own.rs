@@ -138,11 +138,9 @@ impl Reply {
         let mut bytes = Vec::new();
         let body = match &self.text {
             Some(text) => {
-                let kind = match ongoing.handed_media() {
-                    b"" => ongoing.in_force().files.settings.types.of(&ongoing.state.uri),
-                    media => media,
-                };
-                respond::write_text(&mut bytes, &answer, kind, text)
+                let (given, uri) = (ongoing.handed_media(), &ongoing.state.uri);
+                let kind = ongoing.in_force().files.settings.media(given, uri, self.status);
+                respond::write_text(&mut bytes, &answer, &kind, text)
             }
             None => respond::write(&mut bytes, &answer),
         };

@@ -75,6 +75,14 @@ pub(super) const SITE: &str = r#"
         location /notypes/ { types { } default_type ''; }
         location /etag/ { etag off; if_modified_since before; max_ranges 0; }
         location /etag/a { etag off; if_modified_since off; max_ranges 1; }
+        location /charset/ {
+            alias ROOT/site/plain/; charset utf-8;
+            types { text/plain txt; text/css css; image/x JS; }
+            location ~ all$ { charset_types *; proxy_pass http://FAIL; }
+            location /charset/app { proxy_pass http://APP; }
+            location /charset/moved { error_page 404 =302 /charset/a.txt; return 404; }
+            if ($arg_c) { charset koi8-r; }
+        }
         location /untagged/ {
             alias ROOT/site/plain/; add_header ETag ""; add_header Last-Modified "";
         }
@@ -203,6 +211,14 @@ pub(super) const TARGETS: &[&str] = &[
     "/types/a.css",
     "/notypes/a.html",
     "/etag/a.txt",
+    "/charset/a.txt",
+    "/charset/a.txt?c=1",
+    "/charset/x.JS",
+    "/charset/css/site.css",
+    "/charset/none",
+    "/charset/all",
+    "/charset/app",
+    "/charset/moved",
     "/untagged/a.txt",
     "/untagged/none",
     "/tagged/a.txt",
