@@ -396,7 +396,10 @@ impl<'r, 'c> Run<'r, 'c> {
         }
         match self.error_page(status) {
             Some(phase) => phase,
-            None => Phase::Done(Decision::Status { status, location: self.location }),
+            None => {
+                let status = told(status);
+                Phase::Done(Decision::Status { status, location: self.location })
+            }
         }
     }
 
@@ -418,7 +421,7 @@ impl<'r, 'c> Run<'r, 'c> {
         state.error_page = !settings.recursive_error_pages;
         let page = settings.error_pages.find(status)?;
         state.status_override = match page.status {
-            Override::Keep => status,
+            Override::Keep => told(status),
             Override::Own => 0,
             Override::Status(status) => status,
         };
@@ -444,6 +447,12 @@ impl<'r, 'c> Run<'r, 'c> {
         self.context.state.take_back(target);
         Some(phase)
     }
+}
+
+/// What a client is told of what nginx says to itself and `error_page` about certificates, and of
+/// plain HTTP where TLS is spoken.
+fn told(status: u16) -> u16 {
+    if matches!(status, 495..=497) { 400 } else { status }
 }
 
 const METHODS: &[&[u8]] = &[

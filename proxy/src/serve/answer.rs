@@ -73,7 +73,8 @@ impl Ongoing {
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let at = self.location;
-        let mut handed = self.handed_fields().to_vec();
+        let mut handed = std::mem::take(&mut self.challenge);
+        handed.extend_from_slice(self.handed_fields());
         let keeps = self.http.variables.reads.answer_fields;
         self.keep_upstream(raw);
         self.kept.sent = KeptHead::default();

@@ -123,6 +123,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     if ongoing.rest().keeps {
         ongoing.in_force().keeping.announce(&mut head);
     }
+    head.append(&mut ongoing.challenge);
     head.extend_from_slice(ongoing.handed_fields());
     head.extend_from_slice(lines.etag);
     if status == 416 {
