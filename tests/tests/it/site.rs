@@ -297,7 +297,7 @@ fn a_page_for_401_still_asks_for_credentials() {
     let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\
                   Content-Length: 2\r\n\r\nno";
     let app = Upstream::answering(answer);
-    let other = Upstream::answering(&ok("other"));
+    let other = Upstream::answering(ok("other"));
     let http = format!(
         "server {{ listen 127.0.0.1:HTTP_PORT; root ROOT; proxy_intercept_errors on;
             error_page 401 /page; location = /page {{ }} location = /text {{ return 401 text; }}
