@@ -204,7 +204,7 @@ fn an_address_and_the_wildcard_share_a_port() {
     let servers: String = ["127.0.0.1:HTTP_PORT", "HTTP_PORT", "127.0.0.2:HTTP_PORT"]
         .map(|listen| format!("server {{ listen {listen}; return 200 {listen}; }}\n"))
         .concat();
-    let mut running = Running::start(&format!("access_log off; {servers}"), &[NAME]);
+    let running = Running::start(&format!("access_log off; {servers}"), &[NAME]);
     let port = running.http.port();
     let seen = |last| Client::plain((Ipv4Addr::new(127, 0, 0, last), port).into()).get(NAME, "/");
     for (last, who) in [(1, "127.0.0.1:"), (2, "127.0.0.2:"), (3, "")] {
