@@ -178,12 +178,13 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     // What a request may be.
     Difference {
         why: "a target is a path, or http with a host and a path; no other scheme, no fragment, \
-              no backslash, no bytes that are not UTF-8",
+              no backslash but in a query, no bytes that are not UTF-8",
         shows_in: "locations",
         even: |request, theirs, ours| {
             let target = request.target();
             let path = target.split_once("://").map_or("/", |(_, rest)| rest);
-            let is_odd = target.contains(['#', '\\', char::REPLACEMENT_CHARACTER])
+            let is_odd = target.contains(['#', char::REPLACEMENT_CHARACTER])
+                || target.split('?').next().is_some_and(|path| path.contains('\\'))
                 || target.contains("://") && !target.starts_with("http")
                 || path.split('?').next().is_some_and(|path| !path.contains('/'));
             refused("400", is_odd, theirs, ours);
