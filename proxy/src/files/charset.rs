@@ -31,7 +31,10 @@ impl Charset {
     pub fn of<'m>(&self, media: &'m [u8], status: u16) -> Cow<'m, [u8]> {
         let is_one = || self.types.iter().any(|one| one.eq_ignore_ascii_case(media));
         let is_told = || media.to_ascii_lowercase().windows(8).any(|part| part == b"charset=");
-        if media.is_empty() || matches!(status, 301 | 302) {
+        if media.is_empty()
+            || matches!(status, 301 | 302)
+            || media.starts_with(b"multipart/byteranges")
+        {
             return Cow::Borrowed(media);
         }
         match is_one() || self.of_all && !is_told() {
@@ -39,7 +42,27 @@ impl Charset {
             false => Cow::Borrowed(media),
         }
     }
+
+    /// Completes the type in an answer's head, with a body behind it or without. The last deed, as in
+    /// nginx: what `expires` and `add_header` read of the type has no charset of ours.
+    pub fn complete(&self, status: u16, answer: &mut Vec<u8>) {
+        let mut at = 0;
+        for line in answer.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.trim_ascii_end();
+            let (name, value) = text.split_at_checked(NAME.len()).unwrap_or_default();
+            if line == b"\r\n" || name.eq_ignore_ascii_case(NAME) {
+                let media = value.trim_ascii_start();
+                let added = self.of(media, status)[media.len()..].to_vec();
+                let end = at + text.len();
+                answer.splice(end..end, added);
+                return;
+            }
+            at += line.len();
+        }
+    }
 }
+
+const NAME: &[u8] = b"content-type:";
 
 /// nginx's.
 const BY_DEFAULT: &[&[u8]] = &[
@@ -76,6 +99,14 @@ mod tests {
             (&all, "a/b; Charset=y", 200, "a/b; Charset=y"),
         ] {
             assert_eq!(*charset.of(media.as_bytes(), status), *expected.as_bytes(), "{media}");
+            let head = |media| format!("HTTP/1.1 200 OK\r\nContent-type: {media}\r\nA: b\r\n\r\n");
+            let mut answer = head(media).into_bytes();
+            charset.complete(status, &mut answer);
+            assert_eq!(answer, head(expected).into_bytes());
         }
+        let untyped = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\ncontent-type: text/html\r\n";
+        let mut answer = untyped.to_vec();
+        usual.complete(200, &mut answer);
+        assert_eq!(answer, untyped);
     }
 }

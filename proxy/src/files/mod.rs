@@ -60,12 +60,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What Content-Type says: `given` by an app, or the type that the URI's extension has.
-    pub fn media<'a>(&'a self, given: &'a [u8], uri: &[u8], status: u16) -> Cow<'a, [u8]> {
-        let media = if given.is_empty() { self.types.of(uri) } else { given };
-        match &self.charset {
-            Some(charset) => charset.of(media, status),
-            None => Cow::Borrowed(media),
+    /// The type without a charset of ours: `given` by an app, or that of the URI's extension.
+    pub fn media<'a>(&'a self, given: &'a [u8], uri: &[u8]) -> &'a [u8] {
+        if given.is_empty() { self.types.of(uri) } else { given }
+    }
+
+    /// Puts the charset behind the type in an answer that is whole.
+    pub fn complete(&self, status: u16, answer: &mut Vec<u8>) {
+        if let Some(charset) = &self.charset {
+            charset.complete(status, answer);
         }
     }
 }
@@ -253,10 +256,12 @@ fn write(
     // A page that is shown with 304 says what it would be; a file that has not changed does not.
     let says_content = status != 204 && !parts.is_empty();
     let has_body = says_content && status != 304 && asked.method != b"HEAD";
-    let media = &*settings.media(asked.media, asked.uri, status);
+    let media = settings.media(asked.media, asked.uri);
     // No file can hold a boundary that nobody knows beforehand.
     let boundary = || RandomState::new().build_hasher().finish();
-    let multipart = (parts.len() > 1).then(|| Multipart::new(boundary(), media, size));
+    let of_part =
+        || settings.charset.as_ref().map_or(Cow::Borrowed(media), |it| it.of(media, status));
+    let multipart = (parts.len() > 1).then(|| Multipart::new(boundary(), &of_part(), size));
 
     let mut fields = Vec::with_capacity(256);
     if says_content {

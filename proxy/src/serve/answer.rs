@@ -1,8 +1,6 @@
 //! The app's answer as the client gets it: hidden fields, redirects and cookies rewritten,
 //! `add_header`.
 
-use std::borrow::Cow;
-
 use super::ongoing::{Ongoing, Seen};
 use super::own::Author;
 use super::request::announced;
@@ -107,8 +105,7 @@ impl Ongoing {
                 }
                 out.extend_from_slice(field);
                 out.extend_from_slice(b": ");
-                let value = location.with_charset(name, header.value, status);
-                append_value(&author, location, proxy, (name, &value), &mut context, out);
+                append_value(&author, location, proxy, (name, header.value), &mut context, out);
                 out.extend_from_slice(b"\r\n");
             }
             if fresh.is_some() {
@@ -122,6 +119,7 @@ impl Ongoing {
             }
         });
         rewrite::end_answer(out, outgoing);
+        self.in_force().files.settings.complete(status, out);
         if keeps {
             self.kept.sent = KeptHead::of_answer(out.clone());
         }
@@ -157,14 +155,6 @@ fn append_value(
 }
 
 impl Location {
-    /// The value of an app's field; a type that `charset` is about has it behind it.
-    fn with_charset<'v>(&self, name: Name, value: &'v [u8], status: u16) -> Cow<'v, [u8]> {
-        match &self.files.settings.charset {
-            Some(charset) if name == Name::ContentType => charset.of(value, status),
-            _ => Cow::Borrowed(value),
-        }
-    }
-
     /// Appends what `add_header` says to a head that has everything else but its end, which is
     /// `readable` where somebody reads fields of the answer.
     fn append_added(

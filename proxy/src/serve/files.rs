@@ -142,6 +142,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     });
     head.extend_from_slice(lines.ranges);
     head.extend_from_slice(b"\r\n");
+    ongoing.in_force().files.settings.complete(status, &mut head);
     if keeps {
         ongoing.kept.sent = KeptHead::of_answer(head.clone());
     }

@@ -80,6 +80,8 @@ pub(super) const SITE: &str = r#"
             types { text/plain txt; text/css css; image/x JS; }
             location ~ all$ { charset_types *; proxy_pass http://FAIL; }
             location /charset/app { proxy_pass http://APP; }
+            location /charset/said { add_header X-Type "$sent_http_content_type"; proxy_pass http://APP; }
+            location ~ css$ { add_header X-Type "$sent_http_content_type"; charset_types text/css; }
             location /charset/moved { error_page 404 =302 /charset/a.txt; return 404; }
             if ($arg_c) { charset koi8-r; }
         }
@@ -219,6 +221,7 @@ pub(super) const TARGETS: &[&str] = &[
     "/charset/all",
     "/charset/app",
     "/charset/moved",
+    "/charset/said",
     "/untagged/a.txt",
     "/untagged/none",
     "/tagged/a.txt",
