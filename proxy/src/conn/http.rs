@@ -10,7 +10,7 @@ use crate::context::HeldHttp;
 use crate::fault::{Cause, Fault, Side};
 use crate::files::{self, FileBody};
 use crate::h1::framing::Length;
-use crate::h1::head::Search;
+use crate::h1::head::{Search, readable_request};
 use crate::limits::{DISCARDED_BYTES_MAX, LINGER};
 use crate::plan::{Forward, Upload};
 use crate::record::{log_event, log_fault, unix_ms};
@@ -59,6 +59,7 @@ impl Connection {
                 }
                 Deed::Forward(mut forward) => {
                     let terms = ongoing.terms;
+                    self.record.tries.turn();
                     forward.ongoing = Some(RefCell::new(ongoing));
                     let end = self.forward(terms, &mut forward).await;
                     let left = left(&forward);
@@ -100,6 +101,7 @@ impl Connection {
             Ok(_) => None,
             Err(fault) => fault.status().filter(|status| has_page(fault, *status)),
         };
+        let asked = if end.is_err() { ongoing.target().to_vec() } else { Vec::new() };
         let page = match (&end, status) {
             (Ok(Next::HandedOver), _) => serve::follow(ongoing, left, input, scratch),
             (_, Some(status)) => serve::fail(ongoing, status, left, input, scratch),
@@ -108,7 +110,10 @@ impl Connection {
         match (page, end) {
             (Some(page), end) => {
                 if let Err(fault) = end {
+                    // What failed, and not what is asked next.
+                    let next = ongoing.replace_target(asked);
                     log_fault(&self.worker, &self.identity, &self.record, Some(ongoing), &fault);
+                    ongoing.replace_target(next);
                 }
                 Ok(Err(page))
             }
@@ -161,8 +166,8 @@ impl Connection {
         // Of a head that is not whole, the lines that are.
         let end = input.windows(2).rposition(|end| end == b"\r\n");
         let head = match (Search::default().find(input), end) {
-            (Ok(Some(head_len)), _) => input[..head_len].to_vec(),
-            (Ok(None), Some(end)) => [&input[..end], b"\r\n\r\n"].concat(),
+            (Ok(Some(head_len)), _) => readable_request(&input[..head_len]),
+            (Ok(None), Some(end)) => readable_request(&input[..end + 2]),
             (Ok(None), None) | (Err(_), _) => self.record.request.line().to_vec(),
         };
         let handshake = self.identity.handshake.get();

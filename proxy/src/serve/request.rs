@@ -10,7 +10,7 @@ use super::plan::optional;
 use crate::config::{Upstream, UpstreamAddress};
 use crate::h1::framing::Length;
 use crate::h1::head::tokens;
-use crate::h1::kept::{Field, KeptHead};
+use crate::h1::kept::{Field, FieldList, KeptHead};
 use crate::h1::name::{Name, NameSet};
 use crate::h1::rewrite;
 use crate::h1::websocket::Upgrade;
@@ -27,6 +27,8 @@ pub(super) struct Asked<'a> {
     /// The request's body, where all of it is there.
     pub(super) body: Option<&'a [u8]>,
     pub(super) length: Length,
+    /// Bytes of it that have not been counted.
+    pub(super) uncounted: u64,
     pub(super) upgrade: Upgrade,
 }
 
@@ -73,10 +75,11 @@ impl Asked<'_> {
             upstream: crate::route::facts::Upstream {
                 proxy_host: &proxied.host,
                 proxy_port: &proxied.port,
+                fields: FieldList::default(),
                 ..context.facts.upstream
             },
-            request_body: self.body,
-            request_length: context.facts.request_length + announced(self.length),
+            request_body: self.body.or(context.facts.request_body),
+            request_length: context.facts.request_length + self.uncounted,
             ..*context.facts
         };
         let mut context =
@@ -193,8 +196,10 @@ impl Asked<'_> {
                 field(out, b"Content-Length", itoa::Buffer::new().format(bytes).as_bytes());
             }
             Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            // A body that another app has got is not announced again.
             Length::None | Length::UntilClose => {
-                if self.head.fields().first(Name::ContentLength).is_some() {
+                let announced = self.head.fields().first(Name::ContentLength);
+                if announced.is_some_and(|value| value.iter().all(|byte| *byte == b'0')) {
                     out.extend_from_slice(b"Content-Length: 0\r\n");
                 }
             }

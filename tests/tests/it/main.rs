@@ -56,6 +56,7 @@ mod real_ip;
 mod refusals;
 mod site;
 mod variables;
+mod variables_led;
 
 // Bugs that were found.
 mod regression;

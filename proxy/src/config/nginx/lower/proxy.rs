@@ -36,6 +36,9 @@ impl<'t> Lower<'t> {
             let compiled = Template::compile(line.arg(0), &mut self.registry);
             self.check(line, compiled)
         });
+        if let Some(line) = scope.line("proxy_http_version").filter(|line| line.arg(0) == b"1.0") {
+            self.note(line, "the app is spoken to in HTTP/1.1: it may answer in HTTP/1.0");
+        }
         let redirects = self.redirects(scope, &pass, around);
         Some(Arc::new(Proxy {
             redirects,
@@ -86,7 +89,7 @@ impl<'t> Lower<'t> {
         if lines.iter().any(|line| line.slices() == [b"off"]) {
             return redirects;
         }
-        self.each(&lines, |words, registry| redirects.add(words, Some(pass), name, registry));
+        self.each(&lines, |words, registry| redirects.add(words, pass, name, registry));
         redirects
     }
 

@@ -356,6 +356,10 @@ fn groups_and_what_is_refused_of_them() {
         refused("server { location / {\nproxy_pass https://127.0.0.1:1; } }"),
         ["2 TLS to the app (https:// in \"proxy_pass\") is not supported yet"]
     );
+    assert_eq!(
+        refused(&format!("{group}\nserver {{ location / {{ proxy_pass http://app:81; }} }}")),
+        ["2 upstream \"app\" may not have port 81"]
+    );
 }
 
 #[test]
@@ -376,6 +380,15 @@ fn cookie_flags_that_are_none_are_noted() {
     let loaded =
         lowered(&format!("server {{ location / {{ proxy_pass http://127.0.0.1:1; {flags} }} }}"));
     assert_eq!(notes(&loaded), "\"never\" is no flag of a cookie: nothing is set\n");
+}
+
+#[test]
+fn what_several_places_inherit_is_noted_once() {
+    let locations = "location / { proxy_pass http://127.0.0.1:1; }
+         location /a { proxy_pass http://127.0.0.1:1; proxy_http_version 1.1; }
+         location /b { proxy_pass http://127.0.0.1:1; }";
+    let loaded = lowered(&format!("proxy_http_version 1.0; server {{ {locations} }}"));
+    assert_eq!(notes(&loaded), "the app is spoken to in HTTP/1.1: it may answer in HTTP/1.0\n");
 }
 
 #[test]
