@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use super::{Connection, Next};
 use crate::buf::Buf;
+use crate::config::Level;
 use crate::context::HeldHttp;
 use crate::fault::{Cause, Fault, Side};
 use crate::files::{self, FileBody};
 use crate::h1::framing::Length;
 use crate::h1::head::{Search, readable_request};
 use crate::limits::{DISCARDED_BYTES_MAX, LINGER};
-use crate::plan::{Forward, Upload};
+use crate::plan::{Destination, Forward, Upload};
 use crate::record::{log_event, log_fault, unix_ms};
 use crate::relay::Body;
 use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing, Rest};
 use crate::stage::{Interrupt, Stage};
 use crate::tls::stream::Input;
+use crate::upstream::resolve;
 
 impl Connection {
     pub(super) async fn exchange_http(
@@ -60,8 +62,13 @@ impl Connection {
                 Deed::Forward(mut forward) => {
                     let terms = ongoing.terms;
                     self.record.tries.turn();
+                    let found = self.find_app(&mut forward, &mut ongoing).await;
                     forward.ongoing = Some(RefCell::new(ongoing));
-                    let end = self.forward(terms, &mut forward).await;
+                    let end = match found {
+                        Ok(true) => self.forward(terms, &mut forward).await,
+                        Ok(false) => Ok(Next::Intercepted(502)),
+                        Err(fault) => Err(fault),
+                    };
                     let left = left(&forward);
                     ongoing = taken(&mut forward)?;
                     ongoing.keep_body(&mut forward.body);
@@ -82,6 +89,17 @@ impl Connection {
                 }
             };
         }
+    }
+
+    /// Looks up where the app is, if that is not known; false where nobody knows.
+    async fn find_app(&self, forward: &mut Forward, ongoing: &mut Ongoing) -> Result<bool, Fault> {
+        let Some(sought) = forward.sought.take() else { return Ok(true) };
+        let found = Box::pin(resolve::look_up(&self.worker, *sought)).await?;
+        if let Destination::Host { named, .. } = &mut forward.to {
+            *named = found.map_err(|words| ongoing.complain(Level::Error, words)).ok();
+            return Ok(named.is_some());
+        }
+        Ok(true)
     }
 
     /// What follows the app's answer, or the deed that takes its place.

@@ -36,6 +36,8 @@ pub(super) struct Contents<'a> {
     pub(super) uncounted: u64,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) proxied: Proxied,
+    /// The location whose app that is.
+    pub(super) proxies: usize,
     /// The lines of an answer of status 416.
     pub(super) range: Vec<u8>,
     pub(super) complaints: &'a RefCell<Vec<Complaint>>,
@@ -83,11 +85,15 @@ impl Contents<'_> {
         let http = self.http;
         let kept = place.body_kept_bytes;
         let body = whole(self.body, length).filter(|body| body.len() <= kept);
+        self.proxies = location;
         let uncounted = self.uncounted;
         let asked = request::Asked { proxy, head, body, length, uncounted, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
             Ok((named, upgrade)) => ControlFlow::Break(Choice::Proxy { named, upgrade }),
-            Err(status) => ControlFlow::Continue(run.fail(status, location)),
+            Err(request::Failed { status, words }) => {
+                self.complaints.borrow_mut().push((Level::Error, words));
+                ControlFlow::Continue(run.fail(status, location))
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::accel::Handed;
 use super::files::Complaint;
 use super::plan::Left;
 use super::request::Proxied;
-use crate::config::ErrorLog;
+use crate::config::{ErrorLog, Level};
 use crate::context::HeldHttp;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
@@ -301,6 +301,11 @@ impl Ongoing {
         self.is_spent |= self.length != Length::None;
         self.length = Length::None;
         head
+    }
+
+    /// A line for the error log.
+    pub fn complain(&mut self, level: Level, words: String) {
+        self.complaints.push((level, words));
     }
 
     /// The lines for the error log so far.

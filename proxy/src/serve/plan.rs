@@ -3,16 +3,15 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::{Contents, probe, whole};
 use super::files;
 use super::ongoing::{self, Client, Kept, Ongoing, Seen, Spare};
 use super::own;
-use super::request::announced;
+use super::request::{Named, announced};
 use crate::buf::Buf;
-use crate::config::{Level, Upstream};
+use crate::config::Level;
 use crate::context::HeldHttp;
 use crate::fault::Refusal;
 use crate::files::FileBody;
@@ -230,7 +229,7 @@ pub(super) enum Choice {
     /// The app's head is in the scratch buffer.
     Proxy {
         /// Where variables named it.
-        named: Option<Arc<Upstream>>,
+        named: Option<Named>,
         upgrade: Upgrade,
     },
     /// With the lines of an answer of status 416.
@@ -288,6 +287,7 @@ fn advance(
         uncounted: if ongoing.announced == 0 { announced(ongoing.length) } else { 0 },
         scratch,
         proxied,
+        proxies: ongoing.location,
         range: Vec::new(),
         complaints: &complaints,
     };
@@ -302,11 +302,10 @@ fn advance(
         let arrived = (&*identity, tls, head);
         Some(choose(&mut run, &mut contents, arrived, decision, &mut place))
     });
-    let Contents { is_refused, proxied, .. } = contents;
+    let Contents { is_refused, proxied, proxies, .. } = contents;
     ongoing.complaints.append(&mut complaints.into_inner());
     ongoing.texts.proxied = proxied;
-    let asks = matches!(&step, Some(Step::Break(Choice::Proxy { .. })));
-    if !asks && place != ongoing.location {
+    if place != proxies {
         // Its app was another location's.
         ongoing.texts.proxied.host.clear();
         ongoing.texts.proxied.port.clear();
@@ -412,9 +411,15 @@ fn forwarded(
     } else {
         input.replace_front(head_len, scratch);
     }
+    let (named, sought) = match named {
+        None => (None, None),
+        Some(Named::Known(upstream)) => (Some(upstream), None),
+        Some(Named::Sought(sought)) => (None, Some(Box::new(sought))),
+    };
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
         to: Destination::Host { host: ongoing.host, location: ongoing.location, named },
+        sought,
         head: if own { 0 } else { scratch.len() },
         instead: own.then(|| scratch.to_vec()),
         body,

@@ -16,6 +16,7 @@ mod headers;
 mod hop_by_hop;
 mod hsts;
 mod redirect;
+mod resolver;
 mod routing;
 
 // WebSockets.

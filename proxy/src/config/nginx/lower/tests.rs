@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::super::read;
 use super::*;
-use crate::config::{Keepalive, ListenAddress, Protocols, Tickets};
+use crate::config::{Keepalive, ListenAddress, Protocols, Resolving, Tickets};
 use crate::limits::Limits;
 use crate::respond;
 use crate::route::http::{Content, Host, Location, Proxy, RequestBody};
@@ -380,6 +380,25 @@ fn cookie_flags_that_are_none_are_noted() {
     let loaded =
         lowered(&format!("server {{ location / {{ proxy_pass http://127.0.0.1:1; {flags} }} }}"));
     assert_eq!(notes(&loaded), "\"never\" is no flag of a cookie: nothing is set\n");
+}
+
+#[test]
+fn names_are_looked_up_where_a_resolver_is_named() {
+    let proxied = "set $a app; proxy_pass http://$a;";
+    let loaded = lowered(&format!(
+        "server {{ location / {{ {proxied} }}
+         location /a {{ resolver 127.0.0.11 valid=1m ipv6=off; {proxied} }}
+         location /b {{ resolver [::1]; resolver_timeout 5s; {proxied} }} }}"
+    ));
+    let said = "names are looked up by this machine's resolver, not by those listed here\n";
+    assert_eq!(notes(&loaded), said.repeat(2));
+    let [none, a, b] = [1, 2, 3].map(|number| proxy(location(&loaded, number)).resolving);
+    assert_eq!(none, None);
+    let how = |how: Option<Resolving>| {
+        how.map(|how| (how.valid.as_secs(), how.timeout.as_secs(), how.v4, how.v6))
+    };
+    assert_eq!(how(a), Some((60, 30, true, false)));
+    assert_eq!(how(b), Some((10, 5, true, true)));
 }
 
 #[test]
