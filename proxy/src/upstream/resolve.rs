@@ -117,7 +117,8 @@ impl Names {
         if all.len() >= NAMES_KNOWN_MAX {
             all.clear();
         }
-        let until_ms = now_ms + sought.how.valid.as_millis() as u64;
+        let valid_ms = u64::try_from(sought.how.valid.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = now_ms.saturating_add(valid_ms);
         all.insert(sought, Known { upstream, until_ms });
     }
 }
