@@ -124,6 +124,10 @@ pub const TRIES_MAX: usize = 64;
 pub const REQUEST_BODY_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Idle connections to one upstream address that a worker keeps.
 pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
+/// Names of apps, made by variables, whose addresses a worker knows.
+pub const NAMES_KNOWN_MAX: usize = 256;
+/// Lookups of such names that may wait for one another.
+pub const LOOKUPS_WAITING_MAX: usize = 64;
 /// Connections taken from a listener before other tasks run.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Bytes read and thrown away, and the time for it, so that a client still sending sees our answer
