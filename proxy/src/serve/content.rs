@@ -52,7 +52,10 @@ impl Contents<'_> {
         head: &KeptHead,
     ) -> ControlFlow<Choice, Decision> {
         let place = &self.host.locations[location];
-        if !self.is_judged && is_too_large(self.host, location, self.length) {
+        let too_large = too_large(self.host, location, self.length);
+        if let Some(bytes) = too_large.filter(|_| !self.is_judged) {
+            let words = format!("client intended to send too large body: {bytes} bytes");
+            self.complaints.borrow_mut().push((Level::Error, words));
             (self.is_judged, self.is_refused, self.is_spent) = (true, true, true);
             self.length = Length::None;
             return ControlFlow::Continue(run.fail(413, location));
@@ -106,9 +109,13 @@ pub(super) fn whole(body: &[u8], length: Length) -> Option<&[u8]> {
     }
 }
 
-fn is_too_large(host: &Host, location: usize, length: Length) -> bool {
-    let limit = host.locations[location].limits.request_body_bytes_max;
-    matches!((length, limit), (Length::Sized(bytes), Some(limit)) if bytes > limit)
+/// The bytes of a body that is longer than the location takes.
+fn too_large(host: &Host, location: usize, length: Length) -> Option<u64> {
+    let limit = host.locations[location].limits.request_body_bytes_max?;
+    match length {
+        Length::Sized(bytes) if bytes > limit => Some(bytes),
+        Length::Sized(_) | Length::None | Length::Chunked | Length::UntilClose => None,
+    }
 }
 
 /// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.
