@@ -26,6 +26,11 @@ impl Added {
         if fresh.is_some() {
             drop_freshness(out);
         }
+        for (name, text) in [(Name::LastModified, "last-modified"), (Name::Etag, "etag")] {
+            if self.replaces(name, None, status.unwrap_or(200)) {
+                drop_lines(out, &[text]);
+            }
+        }
         self.append_with(fresh.as_ref(), status, context, out);
     }
 
@@ -58,8 +63,8 @@ impl Added {
         self.fields.append(status, context, out);
     }
 
-    /// True when what is added takes the place of the app's field of that name, as in nginx:
-    /// validators, and both fields of `expires`.
+    /// True when what is added takes the place of the field of that name that an app's answer or a
+    /// file has, as in nginx: validators, and both fields of `expires`.
     pub fn replaces(&self, name: Name, fresh: Option<&Freshness>, status: u16) -> bool {
         match name {
             Name::Expires | Name::CacheControl => fresh.is_some(),
@@ -71,9 +76,13 @@ impl Added {
 
 /// Takes out the lines that `expires` takes the place of.
 pub fn drop_freshness(lines: &mut Vec<u8>) {
+    drop_lines(lines, &["expires", "cache-control"]);
+}
+
+fn drop_lines(lines: &mut Vec<u8>, names: &[&str]) {
     let is_one = |line: &&[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        name.eq_ignore_ascii_case(b"expires") || name.eq_ignore_ascii_case(b"cache-control")
+        names.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()))
     };
     if lines.split(|byte| *byte == b'\n').any(|line| is_one(&line)) {
         let kept = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_one(line));

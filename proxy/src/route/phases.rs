@@ -242,21 +242,28 @@ impl<'r, 'c> Run<'r, 'c> {
         self.context.state.root = server.settings[self.location].root;
     }
 
+    /// As `enter`; false where a client may not come: the location is `internal`.
+    fn enter_from_outside(&mut self, location: usize) -> bool {
+        self.enter(location);
+        !self.server.settings[location].internal || self.context.state.internal
+    }
+
     fn find_location(&mut self) -> Phase {
         let server = self.server;
         let state = &mut *self.context.state;
         state.uri_changed = false;
         match server.locations.find(state, self.context.variables) {
             Place::Location(location) => {
-                let internal = server.settings[location].internal;
-                self.enter(location);
-                if internal && !self.context.state.internal {
-                    return self.error(404);
+                if self.enter_from_outside(location) {
+                    Phase::LocationRewrite
+                } else {
+                    self.error(404)
                 }
-                Phase::LocationRewrite
             }
             Place::MissingSlash(location) => {
-                self.enter(location);
+                if !self.enter_from_outside(location) {
+                    return self.error(404);
+                }
                 let state = &mut *self.context.state;
                 state.output.clear();
                 let name = server.locations.name(location);
@@ -391,6 +398,8 @@ impl<'r, 'c> Run<'r, 'c> {
         if matches!(status, 408 | 444 | 499) {
             return Phase::Done(Decision::Close { status, location: self.location });
         }
+        // Whatever page is shown for them.
+        self.context.state.closes |= matches!(status, 400 | 413 | 414 | 495..=497 | 500 | 501);
         match self.error_page(status) {
             Some(phase) => phase,
             None => Phase::Done(Decision::Status { status, location: self.location }),

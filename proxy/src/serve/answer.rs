@@ -91,6 +91,7 @@ impl Ongoing {
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
                     || proxy.hidden.has(name, field)
                     || (name == Name::Trailer && !proxy.passes_trailers)
+                    || (name == Name::ContentType && header.value.is_empty())
                     || added.replaces(name, fresh.as_ref(), status)
                 {
                     continue;

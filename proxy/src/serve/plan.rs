@@ -315,6 +315,7 @@ fn advance(
     }
     ongoing.settle(place);
     ongoing.is_judged = true;
+    ongoing.terms.keep_alive &= !ongoing.state.closes;
     if is_refused {
         // Nobody reads that body, so nothing can follow it.
         (ongoing.terms.keep_alive, ongoing.length) = (false, Length::None);

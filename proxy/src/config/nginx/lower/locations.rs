@@ -205,7 +205,7 @@ impl<'t> Lower<'t> {
             root,
             access: self.access(&level.scope),
             names_client: names_client(level),
-            internal: find(level.block, "internal").is_some(),
+            internal: level.scope.line("internal").is_some(),
             error_pages,
             recursive_error_pages: level.scope.flag("recursive_error_pages", false),
             ..Settings::default()
