@@ -57,10 +57,13 @@ pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u
     server(answer.server, out);
     // RFC 9110 section 8.6.
     let bodyless = is_bodyless(status);
-    if !bodyless {
+    if !bodyless && !kind.is_empty() {
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(kind);
-        out.extend_from_slice(format!("\r\nContent-Length: {}\r\n", text.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !bodyless {
+        out.extend_from_slice(format!("Content-Length: {}\r\n", text.len()).as_bytes());
     }
     out.extend_from_slice(answer.fields);
     if !answer.keep_alive {

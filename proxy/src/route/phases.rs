@@ -339,8 +339,7 @@ impl<'r, 'c> Run<'r, 'c> {
         let found = match (self.probe)(&path) {
             Probe::Nothing => false,
             Probe::Directory { .. } => is_directory,
-            // nginx takes a file for a name with a slash as well.
-            Probe::File { .. } | Probe::Other => true,
+            Probe::File { .. } | Probe::Other => !is_directory,
         };
         let is_whole = variables.roots.get(self.context.state.root).is_some_and(Root::is_whole);
         let state = &mut *self.context.state;
