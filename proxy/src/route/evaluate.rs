@@ -263,6 +263,10 @@ impl<'c> Context<'c> {
     fn file(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {
         let variables = self.variables;
         let Some(root) = variables.roots.get(self.state.root) else { return false };
+        let needs_location = root.how != How::Root && builtin == Builtin::RequestFilename;
+        if needs_location && !self.state.valid_location {
+            return false;
+        }
         // A root that names $document_root names itself.
         if self.state.budget < FILE_COST {
             self.state.overflow = true;
