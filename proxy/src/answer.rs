@@ -309,7 +309,10 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
-        let length = framing::answer(head, to_head).map_err(|refusal| self.refused(refusal))?;
+        // `proxy_method` may make HEAD of another method, and another of HEAD.
+        let asks_head = self.ongoing.map_or(to_head, |ongoing| ongoing.borrow().asks_head);
+        let bodyless = to_head || asks_head;
+        let length = framing::answer(head, bodyless).map_err(|refusal| self.refused(refusal))?;
         let mut body = OutgoingBody::of(length, head.status, to_head, version);
         let has_chunks = version == Version::Http11;
         let adds = self.ongoing.is_some_and(|ongoing| ongoing.borrow().adds_trailers(head.status));
@@ -324,6 +327,7 @@ impl Exchange<'_> {
             && body != OutgoingBody::UntilClose
             && !self.worker.is_draining();
         let keep_upstream = length != Length::UntilClose
+            && bodyless == asks_head
             && self.upgrade == Upgrade::None
             && match head.version {
                 Version::Http11 => !head.fields.lists(Name::Connection, b"close"),

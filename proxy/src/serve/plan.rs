@@ -418,6 +418,7 @@ fn forwarded(
         Some(Named::Sought(sought)) => (None, Some(Box::new(sought))),
     };
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
+    ongoing.asks_head = method == b"HEAD";
     Ok(Deed::Forward(Forward {
         to: Destination::Host { host: ongoing.host, location: ongoing.location, named },
         sought,
@@ -454,6 +455,7 @@ fn ongoing(arrived: Arrived, asked: &[u8], terms: Terms) -> Box<Ongoing> {
         length: Length::None,
         upgrade: Upgrade::None,
         expects_continue: false,
+        asks_head: false,
         announced: 0,
         unchunked: None,
         is_spent: false,
