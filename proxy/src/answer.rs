@@ -309,11 +309,15 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
-        // `proxy_method` may make HEAD of another method, and another of HEAD.
+        // `proxy_method` may make HEAD of another method, and another of HEAD; `error_page` may make
+        // an answer that has a body one that has none, and the other way round.
         let asks_head = self.ongoing.map_or(to_head, |ongoing| ongoing.borrow().asks_head);
-        let bodyless = to_head || asks_head;
+        let status = self.ongoing.map_or(head.status, |it| it.borrow().status_for(head.status));
+        let takes_none = to_head || framing::is_bodyless(status);
+        let bodyless = asks_head || takes_none;
+        let is_left = takes_none && !asks_head && !framing::is_bodyless(head.status);
         let length = framing::answer(head, bodyless).map_err(|refusal| self.refused(refusal))?;
-        let mut body = OutgoingBody::of(length, head.status, to_head, version);
+        let mut body = OutgoingBody::of(length, status, to_head, version);
         let has_chunks = version == Version::Http11;
         let adds = self.ongoing.is_some_and(|ongoing| ongoing.borrow().adds_trailers(head.status));
         let framed = matches!(body, OutgoingBody::Sized(_) | OutgoingBody::Chunked);
@@ -327,7 +331,7 @@ impl Exchange<'_> {
             && body != OutgoingBody::UntilClose
             && !self.worker.is_draining();
         let keep_upstream = length != Length::UntilClose
-            && bodyless == asks_head
+            && !is_left
             && self.upgrade == Upgrade::None
             && match head.version {
                 Version::Http11 => !head.fields.lists(Name::Connection, b"close"),

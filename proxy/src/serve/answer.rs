@@ -31,6 +31,12 @@ impl Ongoing {
         intercepts
     }
 
+    /// The status that the client gets for one of the app's: that of an `error_page` that led here.
+    pub fn status_for(&self, status: u16) -> u16 {
+        let overriding = self.state.status_override;
+        if overriding > 0 && status >= 200 { overriding } else { status }
+    }
+
     /// True when trailers of ours follow the body of an answer of that status.
     pub fn adds_trailers(&self, status: u16) -> bool {
         self.in_force().added.trailers.adds_any(status)
@@ -65,10 +71,10 @@ impl Ongoing {
         raw: &[u8],
         outgoing: &Outgoing<'_>,
     ) -> u16 {
-        let overriding = self.state.status_override;
-        let status = if overriding > 0 && head.status >= 200 { overriding } else { head.status };
+        let status = self.status_for(head.status);
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
+        let is_emptied = self.state.status_override > 0 && matches!(status, 204 | 304);
         let at = self.location;
         let mut handed = self.handed_fields().to_vec();
         let keeps = self.http.variables.reads.answer_fields;
@@ -91,7 +97,7 @@ impl Ongoing {
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
                     || proxy.hidden.has(name, field)
                     || (name == Name::Trailer && !proxy.passes_trailers)
-                    || (name == Name::ContentType && header.value.is_empty())
+                    || (name == Name::ContentType && (header.value.is_empty() || is_emptied))
                     || added.replaces(name, fresh.as_ref(), status)
                 {
                     continue;
