@@ -124,6 +124,12 @@ pub const TRIES_MAX: usize = 64;
 pub const REQUEST_BODY_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Idle connections to one upstream address that a worker keeps.
 pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
+/// Logs of configurations that were replaced, kept open for the requests that began with them.
+pub const GONE_LOGS_MAX: usize = 64;
+/// How many times a start asks for addresses that others have, and the time between two of them: who
+/// was told to stop may not have ended. nginx's numbers.
+pub const BIND_TRIES: u32 = 5;
+pub const BIND_PAUSE: Duration = Duration::from_millis(500);
 /// Connections taken from a listener before other tasks run.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Bytes read and thrown away, and the time for it, so that a client still sending sees our answer

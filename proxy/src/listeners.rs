@@ -6,10 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 
-use crate::config::{Listen, ListenAddress};
+use crate::config::{Level, Listen, ListenAddress};
 use crate::errno;
 use crate::io::listener;
+use crate::life::voice::announce;
+use crate::limits::BIND_PAUSE;
 use crate::worker::{Bound, Protocol};
 
 /// A listener that the workers have. Its sockets stay open here too: for workers to come, and for
@@ -52,12 +55,14 @@ impl Active {
     }
 }
 
-/// Sockets for every address that is wanted.
+/// Sockets for every address that is wanted. Addresses that others have are asked for `tries` times in
+/// all: who has them may be about to end.
 ///
 /// Errors: every address that can't be had, with the likely cause.
 pub fn bind_all(
     wanted: &[Listen],
     workers: usize,
+    mut tries: u32,
     mut known: Known,
     next_key: &mut usize,
     notes: &mut Vec<String>,
@@ -81,7 +86,12 @@ pub fn bind_all(
         }
         let found = match known.claim(listen) {
             Some((address, sockets)) => tune(listen, &sockets).map(|()| (address, sockets)),
-            None => bind(listen, workers, &known),
+            None => match bind(listen, workers, &known) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    bind_later(listen, workers, &mut tries, &known, error)
+                }
+                result => result,
+            },
         };
         match found {
             Ok((address, sockets)) => {
@@ -186,6 +196,30 @@ fn bind(
         }
     }
     Ok((bound, sockets.into()))
+}
+
+/// Asks again for an address that another had, as often as there are tries left.
+fn bind_later(
+    listen: &Listen,
+    workers: usize,
+    tries: &mut u32,
+    known: &Known,
+    mut error: io::Error,
+) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
+    if *tries > 1 {
+        let words = errno::words(&error);
+        let words = format!("bind() to {} failed ({words}), trying again", listen.address);
+        announce(Level::Warn, words);
+    }
+    while *tries > 1 && error.kind() == io::ErrorKind::AddrInUse {
+        *tries -= 1;
+        thread::park_timeout(BIND_PAUSE);
+        match bind(listen, workers, known) {
+            Err(again) => error = again,
+            bound => return bound,
+        }
+    }
+    Err(error)
 }
 
 fn bind_words(address: &ListenAddress, error: &io::Error) -> String {

@@ -34,6 +34,7 @@ use crate::life::pidfile::PidFile;
 use crate::life::privileges::Privileges;
 use crate::life::upgrade::{self, Legacy};
 use crate::life::voice::{self, Voice, announce};
+use crate::limits::BIND_TRIES;
 use crate::listeners::{self, Active, Known};
 use crate::log::Log;
 use crate::prepare;
@@ -125,13 +126,14 @@ impl Server {
             prepare::sources(&config, &mut notes).map_err(|problem| emerg(vec![problem]))?;
         let (store, report) = Store::open(sources).map_err(emerg)?;
         let ids = prepare::user(&config, &mut warnings)?;
-        let logs = Log::prepare(&config.log).map_err(|error| error.to_string())?;
+        let mut logs = Log::prepare(&config.log).map_err(|error| error.to_string())?;
         let Legacy { sockets: inherited, predecessor } = legacy;
         let known = Known { active: Vec::new(), inherited };
         let (workers, mut next_key) = (config.workers, 0);
-        let listeners =
-            listeners::bind_all(&config.listeners, workers, known, &mut next_key, &mut notes)
-                .map_err(StartError)?;
+        let (wanted, next) = (&config.listeners, &mut next_key);
+        let listeners = listeners::bind_all(wanted, workers, BIND_TRIES, known, next, &mut notes)
+            .inspect_err(|problems| logs.lament(problems))
+            .map_err(StartError)?;
         let mut privileges = Privileges::Whole;
         if let Some(ids) = ids {
             logs.files().try_for_each(|file| ids.own(file)).map_err(|e| e.to_string())?;

@@ -152,6 +152,17 @@ impl Search {
     }
 }
 
+/// Refuses what is no request from its first byte on, such as TLS where plain HTTP is spoken: it would
+/// be waited for in vain.
+pub fn check_begin(bytes: &[u8]) -> Result<(), Refusal> {
+    // RFC 9110 section 5.6.2: a method is a token.
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~\r".contains(byte);
+    match bytes.first() {
+        Some(byte) if !is_token(byte) => Err(Refusal::bad_request("client sent invalid method")),
+        _ => Ok(()),
+    }
+}
+
 /// Bytes of empty lines before a request, which a server should skip (RFC 9112 section 2.2).
 pub fn leading_empty_lines(bytes: &[u8]) -> usize {
     let mut skip = 0;

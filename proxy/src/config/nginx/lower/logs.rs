@@ -1,10 +1,10 @@
 //! `access_log`, `log_format` and `error_log`.
 
 use super::super::syslog::syslog;
-use super::super::tree::{Directive, Tree, all};
-use super::Lower;
+use super::super::tree::{Directive, Tree, all, find};
 use super::scope::Scope;
 use super::timeouts::everywhere;
+use super::{Lower, said};
 use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, LogTarget, Syslog};
 use crate::route::http::AccessLog;
 use crate::route::log_format::LogFormat;
@@ -78,13 +78,27 @@ impl<'t> Lower<'t> {
     /// All that is logged to; the locations have been read.
     pub(super) fn log_config(&mut self, tree: &'t Tree, http: &'t [Directive]) -> LogConfig {
         let (error, level) = self.error_log(tree, http);
-        let mut files = std::mem::take(&mut self.log_files).into_iter();
-        LogConfig {
-            access: files.next(),
-            others: files.collect(),
-            format: AccessFormat::Combined,
-            error,
-            level,
+        self.note_terminals(tree, &error);
+        let access = std::mem::take(&mut self.log_files).into();
+        LogConfig { access, format: AccessFormat::Combined, error, level }
+    }
+
+    /// A daemon has no terminal, where logs go that no file is named for.
+    fn note_terminals(&mut self, tree: &'t Tree, error: &LogTarget) {
+        let is_terminal = |to: &LogTarget| matches!(to, LogTarget::Stdout | LogTarget::Stderr);
+        let mut lost = Vec::new();
+        if is_terminal(error) {
+            lost.push("error_log");
+        }
+        if self.log_files.iter().any(is_terminal) {
+            lost.push("access_log");
+        }
+        let is_daemon = find(&tree.main, "daemon").is_none_or(Directive::is_on);
+        if is_daemon && !lost.is_empty() {
+            let lost = lost.join(" and ");
+            let what =
+                format!("a daemon has no terminal: lines go nowhere without a file in {lost}");
+            self.notes.push(said(None, what, None));
         }
     }
 

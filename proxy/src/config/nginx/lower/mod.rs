@@ -117,7 +117,8 @@ impl<'t> Lower<'t> {
         let hostname = rustix::system::uname().nodename().to_bytes().to_ascii_lowercase().into();
         let (hosts, offers) = (hosts.into(), tls.offers.into());
         let upstreams = upstreams.into_iter().collect();
-        let http = Http { variables, names, hosts, hostname, offers, upstreams };
+        let logs = log.access.clone();
+        let http = Http { variables, names, hosts, hostname, offers, upstreams, logs };
         Some(Config {
             workers: self.workers(tree),
             runtime: crate::config::Runtime::Auto,

@@ -25,7 +25,7 @@ fn load_text(text: &str) -> Result<Loaded, Vec<Problem>> {
 
 /// Of what stands in `http`; the file is right.
 fn lowered(http: &str) -> Loaded {
-    let loaded = load_text(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
+    let loaded = load_text(&format!("daemon off; events {{}}\nhttp {{\n{http}\n}}\n"));
     loaded.unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
@@ -371,6 +371,21 @@ fn connections_are_enough_for_the_listening_sockets() {
 }
 
 #[test]
+fn a_daemon_needs_files_for_its_logs() {
+    let said = |top: &str, http: &str| {
+        let server = "server { listen 127.0.0.1:1; return 204; }";
+        notes(&load_text(&format!("{top} events {{}} http {{ {http} {server} }}")).unwrap())
+    };
+    let words =
+        |what| format!("a daemon has no terminal: lines go nowhere without a file in {what}\n");
+    assert_eq!(said("", ""), words("error_log and access_log"));
+    assert_eq!(said("error_log e.log;", "access_log /dev/stdout;"), words("access_log"));
+    assert_eq!(said("error_log stderr;", "access_log off;"), words("error_log"));
+    assert_eq!(said("error_log e.log;", "access_log a.log;"), "");
+    assert_eq!(said("daemon off;", ""), "");
+}
+
+#[test]
 fn cookie_flags_that_are_none_are_noted() {
     let flags = "proxy_cookie_flags a never secure; proxy_cookie_flags b $arg_flag;";
     let loaded =
@@ -397,7 +412,7 @@ fn logs_go_where_they_are_sent() {
     let LogTarget::File(path) = &log.error else { panic!("{log:?}") };
     assert!(path.ends_with("e.log"));
     // b.log, and e.log once more for the errors of the server.
-    assert_eq!(log.others.len(), 2);
+    assert_eq!(log.access.len(), 3);
     let logs = [SERVER, 1, 2].map(|number| location(&loaded, number).logs.len());
     assert_eq!(logs, [1, 0, 1]);
     assert!(location(&loaded, 2).logs[0].condition.is_some());
