@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -68,8 +69,11 @@ impl From<String> for StartError {
 /// Errors: what keeps it from starting, all that can be said at once; later, a worker that failed.
 pub fn run(config: Config, reload: Reload, origin: Origin) -> Result<(), StartError> {
     let Origin { starter, legacy } = origin;
+    // Whoever sees the sockets may send these already, and they would end a process that is not ready
+    // for them.
+    let signals = Signals::new([SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH]).map_err(unheard)?;
     let mut server = Server::start(config, legacy)?;
-    let result = server.appear(starter).and_then(|()| server.serve(&reload));
+    let result = server.appear(starter, signals).and_then(|()| server.serve(&reload));
     server.leave();
     Ok(result?)
 }
@@ -186,10 +190,10 @@ impl Server {
     }
 
     /// Receives signals, writes the pid file, and says that it is ready.
-    fn appear(&mut self, starter: Option<Starter>) -> Result<(), String> {
-        let all = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH];
-        let failed = |error| format!("can't receive signals: {error}");
-        let mut signals = Signals::new(all).map_err(failed)?;
+    fn appear(&mut self, starter: Option<Starter>, mut signals: Signals) -> Result<(), String> {
+        for signal in [SIGTERM, SIGINT, SIGQUIT] {
+            signals.add_signal(signal).map_err(unheard)?;
+        }
         let events = self.events.clone();
         let listen = move || {
             std::thread::Builder::new().name("sheen-signals".into()).spawn(move || {
@@ -197,7 +201,7 @@ impl Server {
                 while signals.next().is_some_and(|s| events.send(Event::Signal(s)).is_ok()) {}
             })
         };
-        self.privileges.without(listen).map_err(failed)?;
+        self.privileges.without(listen).map_err(unheard)?;
         if let Some(path) = &self.config.process.pid {
             self.pid_file = Some(self.privileges.raised(|| PidFile::write(path))?);
         }
@@ -410,6 +414,10 @@ impl Server {
     fn say(&self, words: impl Display) {
         self.voice.say(Level::Notice, words);
     }
+}
+
+fn unheard(error: io::Error) -> String {
+    format!("can't receive signals: {error}")
 }
 
 fn texts<T: ToString>(problems: &[T]) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sheen_tests::both::{Both, Side};
 use sheen_tests::client::Client;
 use sheen_tests::nginx_conf::{self, Running};
@@ -121,8 +121,13 @@ fn a_start_waits_for_an_address_that_is_about_to_be_free() {
     let dir = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut child = start_on(&taken, dir.path());
+    // A signal that comes too early is heard later.
+    for signal in [Signal::USR1, Signal::HUP] {
+        kill_process(Pid::from_child(&child), signal).unwrap();
+    }
     drop(taken);
     wait::until("it listens", || holds(dir.path(), "stderr", "sheen: ready"));
+    wait::until("the reload", || holds(dir.path(), "stderr", "configuration reloaded"));
     child.kill().unwrap();
     child.wait().unwrap();
 }
