@@ -1,7 +1,7 @@
 //! Escaping and unescaping of URIs as nginx does it.
 
-/// Bytes to escape, one bit each.
-pub type Set = [u32; 8];
+/// Bytes to escape.
+pub type Set = [bool; 256];
 
 /// For a path: what would end it or is not allowed in it.
 pub const URI: &Set = &set(b" \"#%<>?\\^`{|}");
@@ -10,7 +10,7 @@ pub(super) const ARGS: &Set = &set(b" \"#%&+;<>?\\^`{|}");
 /// For a request line: what would end it. What is not ASCII goes as it is.
 pub(super) const REQUEST_LINE: &Set = &{
     let mut set = *CONTROL;
-    set[1] |= 1;
+    set[b' ' as usize] = true;
     set
 };
 /// For a header field: control characters, which would end it.
@@ -41,11 +41,28 @@ pub fn append_mostly_plain(text: &[u8], set: &Set, out: &mut Vec<u8>) {
     }
 }
 
-/// Escapes what is behind `start`, in place.
-pub(super) fn escape_from(start: usize, set: &Set, out: &mut Vec<u8>) {
-    if out[start..].iter().any(|byte| has(set, *byte)) {
+/// Escapes the control characters behind `start`, in place.
+pub(super) fn escape_control(start: usize, out: &mut Vec<u8>) {
+    if has_control(&out[start..]) {
         let text = out.split_off(start);
-        append(&text, set, out);
+        append(&text, CONTROL, out);
+    }
+}
+
+/// Hardly any text has one, and every value of a field is looked at: eight bytes at a time.
+fn has_control(text: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = ONES << 7;
+    let is_in = |eight: &[u8; 8]| {
+        let eight = u64::from_ne_bytes(*eight);
+        let below_space = eight.wrapping_sub(ONES * 0x20) & !eight;
+        let delete = eight ^ (ONES * 0x7f);
+        let is_delete = delete.wrapping_sub(ONES) & !delete;
+        (below_space | is_delete) & HIGHEST != 0
+    };
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().chain([last]).any(is_in),
+        None => text.iter().any(u8::is_ascii_control),
     }
 }
 
@@ -100,17 +117,20 @@ pub(super) fn unescape_redirect(text: &mut Vec<u8>) {
 }
 
 fn has(set: &Set, byte: u8) -> bool {
-    set[usize::from(byte >> 5)] & (1 << (byte & 31)) != 0
+    set[usize::from(byte)]
 }
 
 /// Control characters, DEL and what is not ASCII are in every set but that of control characters,
 /// which leaves the last.
 const fn set(bytes: &[u8]) -> Set {
-    let beyond_ascii = if bytes.is_empty() { 0 } else { u32::MAX };
-    let mut set = [u32::MAX, 0, 0, 1 << 31, beyond_ascii, beyond_ascii, beyond_ascii, beyond_ascii];
-    let mut at = 0;
+    let (mut set, mut at) = ([false; 256], 0);
+    while at < set.len() {
+        set[at] = (at as u8).is_ascii_control() || (at > 0x7f && !bytes.is_empty());
+        at += 1;
+    }
+    at = 0;
     while at < bytes.len() {
-        set[(bytes[at] >> 5) as usize] |= 1 << (bytes[at] & 31);
+        set[bytes[at] as usize] = true;
         at += 1;
     }
     set
@@ -139,6 +159,20 @@ mod tests {
             let args = if args.is_empty() { uri } else { args };
             assert_eq!(String::from_utf8(out).unwrap(), args);
         }
+    }
+
+    #[test]
+    fn control_characters_are_seen_wherever_they_stand() {
+        for byte in 0..=u8::MAX {
+            for len in 1..20 {
+                for at in 0..len {
+                    let mut text = vec![b'a'; len];
+                    text[at] = byte;
+                    assert_eq!(has_control(&text), has(CONTROL, byte), "{byte} at {at} of {len}");
+                }
+            }
+        }
+        assert!(!has_control(b""));
     }
 
     #[test]

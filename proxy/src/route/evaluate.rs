@@ -7,7 +7,7 @@ use super::builtin::Builtin;
 use super::escape;
 use super::facts::Facts;
 use super::fields::VariableName;
-use super::map::{Found, Map};
+use super::map::Map;
 use super::root::How;
 use super::state::{Kept, State, VALUE_BYTES_MAX};
 use super::template::{Part, Template};
@@ -23,11 +23,18 @@ pub struct Context<'c> {
     pub state: &'c mut State,
 }
 
-impl Context<'_> {
+impl<'c> Context<'c> {
     /// Appends the value of a template. Beyond its bound nothing is appended, and the state says
     /// that it overflowed.
+    #[inline]
     pub fn append(&mut self, template: &Template, out: &mut Vec<u8>) {
-        self.append_parts(template, false, out);
+        // Most are of one variable.
+        if let [Part::Variable(variable)] = &*template.parts {
+            self.variable(*variable, out);
+            self.state.overflow |= out.len() > VALUE_BYTES_MAX;
+        } else {
+            self.append_parts(template, false, out);
+        }
     }
 
     /// As `append`; `escape` has captures of an escaped URI escaped again, for arguments and
@@ -109,9 +116,13 @@ impl Context<'_> {
         }
     }
 
-    fn map(&mut self, map: &Map, number: usize, out: &mut Vec<u8>) -> bool {
+    fn map(&mut self, map: &'c Map, number: usize, out: &mut Vec<u8>) -> bool {
         let slot = &mut self.state.slots[number];
         match slot.kept {
+            Kept::Entry(entry) => {
+                out.extend_from_slice(map.value(entry).as_text().unwrap_or_default());
+                return true;
+            }
             Kept::Set => {
                 out.extend_from_slice(&slot.value);
                 return true;
@@ -120,29 +131,54 @@ impl Context<'_> {
             Kept::Missing | Kept::Evaluating => return false,
             Kept::Unset => slot.kept = Kept::Evaluating,
         }
-        let mut value = self.state.lend();
-        self.append(&map.source, &mut value);
-        let mut scratch = self.state.lend();
-        let found = map.find(&value, &mut scratch);
-        self.state.take_back(scratch);
-        let template = match found {
-            Some(Found::Value(template)) => Some(template),
-            Some(Found::Regexes) => map.find_regex(&value, self.state, self.variables),
-            None => None,
-        };
-        self.state.take_back(value);
+        let entry = self.entry(map);
         let start = out.len();
-        if let Some(template) = template {
-            self.append(template, out);
+        let text = entry.and_then(|entry| map.value(entry).as_text());
+        match (text, entry) {
+            (Some(text), _) => out.extend_from_slice(text),
+            (None, Some(entry)) => self.append(map.value(entry), out),
+            (None, None) => {}
         }
         let slot = &mut self.state.slots[number];
         // A volatile map may still have been `set`.
         if slot.kept == Kept::Evaluating {
-            slot.kept = if map.is_volatile { Kept::Unset } else { Kept::Set };
-            slot.value.clear();
-            slot.value.extend_from_slice(&out[start..]);
+            slot.kept = match entry {
+                _ if map.is_volatile => Kept::Unset,
+                Some(entry) if text.is_some() => Kept::Entry(entry),
+                _ => {
+                    slot.value.clear();
+                    slot.value.extend_from_slice(&out[start..]);
+                    Kept::Set
+                }
+            };
         }
         true
+    }
+
+    /// Which entry of a map the value of its source leads to. Most sources are one variable, whose
+    /// value needs no copy.
+    fn entry(&mut self, map: &Map) -> Option<usize> {
+        let variables = self.variables;
+        let source = match &*map.source.parts {
+            [Part::Variable(variable)] => variables.source(*variable),
+            _ => None,
+        };
+        let value = match source {
+            Some(Source::Builtin(Builtin::Uri)) => {
+                return self.state.with_uri(|uri, state| map.find(uri, state, variables));
+            }
+            Some(Source::Builtin(builtin)) => known(*builtin, self.facts),
+            Some(Source::Prefixed(Prefix::Http, name)) => name.only(self.facts.fields),
+            _ => None,
+        };
+        if let Some(value) = value {
+            return map.find(value, self.state, variables);
+        }
+        let mut value = self.state.lend();
+        self.append(&map.source, &mut value);
+        let entry = map.find(&value, self.state, variables);
+        self.state.take_back(value);
+        entry
     }
 
     fn prefixed(&mut self, prefix: Prefix, name: &VariableName, out: &mut Vec<u8>) -> bool {
@@ -168,33 +204,12 @@ impl Context<'_> {
     fn builtin(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {
         let facts = self.facts;
         let text: &[u8] = match builtin {
-            Builtin::Host if facts.host.is_empty() => facts.server_name,
-            Builtin::Host => facts.host,
-            Builtin::Scheme if facts.tls.is_some() => b"https",
-            Builtin::Scheme => b"http",
-            Builtin::Https if facts.tls.is_some() => b"on",
-            Builtin::Https | Builtin::Http2 => b"",
-            Builtin::RequestUri => facts.request_uri,
             Builtin::Uri | Builtin::DocumentUri => &self.state.uri,
             Builtin::Args | Builtin::QueryString => &self.state.args,
             Builtin::IsArgs if self.state.args.is_empty() => b"",
             Builtin::IsArgs => b"?",
-            Builtin::Request => facts.request_line,
             Builtin::RequestMethod if self.state.method_is_get => b"GET",
             Builtin::RequestMethod => facts.method,
-            Builtin::ServerProtocol => facts.protocol,
-            Builtin::ServerName => facts.server_name,
-            Builtin::RemoteAddr => facts.connection.remote_text,
-            Builtin::ServerAddr => facts.connection.server_addr,
-            Builtin::Hostname => facts.process.hostname,
-            Builtin::NginxVersion => facts.process.version,
-            Builtin::ProxyHost => facts.upstream.proxy_host,
-            Builtin::ProxyPort => facts.upstream.proxy_port,
-            Builtin::Pipe if facts.connection.is_pipelined => b"p",
-            Builtin::Pipe => b".",
-            Builtin::LimitRate => b"0",
-            Builtin::RequestCompletion if facts.answer.is_complete => b"OK",
-            Builtin::RequestCompletion => b"",
             Builtin::DocumentRoot | Builtin::RealpathRoot | Builtin::RequestFilename => {
                 return self.file(builtin, out);
             }
@@ -206,7 +221,10 @@ impl Context<'_> {
                 clock::append_iso8601(facts.now(), out);
                 return true;
             }
-            other => return reading::rare(other, facts, self.state.status_override, out),
+            other => match known(other, facts) {
+                Some(text) => text,
+                None => return reading::rare(other, facts, self.state.status_override, out),
+            },
         };
         out.extend_from_slice(text);
         // These have no value as long as nobody has given them one.
@@ -258,6 +276,34 @@ impl Context<'_> {
         }
         builtin != Builtin::RealpathRoot || realpath(out, start)
     }
+}
+
+/// The value of a variable that is a text of what is known of the request.
+fn known<'f>(builtin: Builtin, facts: &'f Facts<'f>) -> Option<&'f [u8]> {
+    Some(match builtin {
+        Builtin::Host if facts.host.is_empty() => facts.server_name,
+        Builtin::Host => facts.host,
+        Builtin::Scheme if facts.tls.is_some() => b"https",
+        Builtin::Scheme => b"http",
+        Builtin::Https if facts.tls.is_some() => b"on",
+        Builtin::Https | Builtin::Http2 => b"",
+        Builtin::RequestUri => facts.request_uri,
+        Builtin::Request => facts.request_line,
+        Builtin::ServerProtocol => facts.protocol,
+        Builtin::ServerName => facts.server_name,
+        Builtin::RemoteAddr => facts.connection.remote_text,
+        Builtin::ServerAddr => facts.connection.server_addr,
+        Builtin::Hostname => facts.process.hostname,
+        Builtin::NginxVersion => facts.process.version,
+        Builtin::ProxyHost => facts.upstream.proxy_host,
+        Builtin::ProxyPort => facts.upstream.proxy_port,
+        Builtin::Pipe if facts.connection.is_pipelined => b"p",
+        Builtin::Pipe => b".",
+        Builtin::LimitRate => b"0",
+        Builtin::RequestCompletion if facts.answer.is_complete => b"OK",
+        Builtin::RequestCompletion => b"",
+        _ => return None,
+    })
 }
 
 /// Puts the path without links in the place of that behind `start`; false where there is none.

@@ -4,7 +4,7 @@ use super::escape;
 use super::evaluate::Context;
 use super::template::Template;
 use super::variable::Registry;
-use crate::h1::kept::FieldList;
+use crate::h1::kept::{self, FieldList};
 use crate::h1::name::{Name, NameList};
 
 /// Fields that are written, or taken out, for every request.
@@ -17,7 +17,8 @@ pub struct Fields {
 /// One line.
 #[derive(Debug, Clone)]
 pub struct Field {
-    pub name: Box<[u8]>,
+    /// `Name: `.
+    beginning: Box<[u8]>,
     /// What the name is to a proxy.
     pub known: Name,
     value: Template,
@@ -56,7 +57,8 @@ impl Fields {
     ) -> Result<(), String> {
         let value = Template::compile(value, registry)?;
         self.names.insert(name);
-        self.fields.push(Field { name: name.into(), known: Name::of(name), value, always });
+        let beginning = [name, b": "].concat().into();
+        self.fields.push(Field { beginning, known: Name::of(name), value, always });
         Ok(())
     }
 
@@ -95,11 +97,15 @@ impl Fields {
 }
 
 impl Field {
+    /// As it is written.
+    pub fn name(&self) -> &[u8] {
+        self.beginning.strip_suffix(b": ").unwrap_or_default()
+    }
+
     /// Appends the line; nothing where the value is empty.
     pub fn append(&self, context: &mut Context<'_>, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&self.name);
-        out.extend_from_slice(b": ");
+        out.extend_from_slice(&self.beginning);
         let value = out.len();
         self.append_value(context, out);
         if out.len() == value {
@@ -116,13 +122,14 @@ impl Field {
 
 /// Appends a value that must not end its field. A line end from the request, `%0a` in `$uri` say, is
 /// escaped: nginx lets it split the answer.
+#[inline]
 pub(super) fn append_value(template: &Template, context: &mut Context<'_>, out: &mut Vec<u8>) {
     if let Some(text) = template.as_text() {
         return out.extend_from_slice(text);
     }
     let start = out.len();
     context.append(template, out);
-    escape::escape_from(start, escape::CONTROL, out);
+    escape::escape_control(start, out);
 }
 
 /// The name of a field as variables have it: `x_forwarded_for`.
@@ -147,12 +154,23 @@ impl VariableName {
 
     /// Appends the values of every field that the name means.
     pub(super) fn append_joined(&self, list: FieldList<'_>, out: &mut Vec<u8>) -> bool {
-        let means = |known: Name, name: &[u8]| match known {
-            Name::Other => is_named(name, &self.text),
+        append_joined(self.values(list), Separator::of(&self.text), out)
+    }
+
+    /// The value of the field that the name means, empty if there is none; `None` where there are
+    /// several, to be joined.
+    pub(super) fn only<'h>(&self, list: FieldList<'h>) -> Option<&'h [u8]> {
+        let mut values = self.values(list);
+        let first = values.next().unwrap_or_default();
+        values.next().is_none().then_some(first)
+    }
+
+    fn values<'h>(&self, list: FieldList<'h>) -> impl Iterator<Item = &'h [u8]> {
+        let means = |field: &kept::Field<'_>| match field.known {
+            Name::Other => is_named(field.name, &self.text),
             known => known == self.known,
         };
-        let values = list.iter().filter(|field| means(field.known, field.name));
-        append_joined(values.map(|field| field.value), Separator::of(&self.text), out)
+        list.iter().filter(move |field| means(field)).map(|field| field.value)
     }
 }
 

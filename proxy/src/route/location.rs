@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use std::cmp::Ordering;
 
+use super::beginning::first_eight;
 use super::regex::Regex;
 use super::regexes::Regexes;
 use super::state::State;
@@ -215,7 +216,7 @@ struct Draft {
 impl Draft {
     fn entry(&mut self, name: &[u8]) -> &mut Static {
         let at = self.statics.iter().position(|known| *known.name == *name).unwrap_or_else(|| {
-            let (beginning, none) = (beginning(name), None);
+            let (beginning, none) = (first_eight(name), None);
             let name = name.into();
             self.statics.push(Static {
                 beginning,
@@ -274,7 +275,7 @@ struct Level {
 
 #[derive(Debug)]
 struct Static {
-    /// [`beginning`] of the name: most comparisons end here, and need not look elsewhere.
+    /// [`first_eight`] of the name: most comparisons end here, and need not look elsewhere.
     beginning: u64,
     name: Box<[u8]>,
     exact: Option<usize>,
@@ -348,25 +349,16 @@ impl Locations {
             }
             Hit::Nothing => {}
         }
-        let uri = std::mem::take(&mut state.uri);
-        let found = level.regexes.find(&uri, state, variables).copied();
-        state.uri = uri;
+        let found = state.with_uri(|uri, state| level.regexes.find(uri, state, variables).copied());
         *best = found?;
         let settled = self.search(*best, best, state, variables);
         Some(settled.unwrap_or(Place::Location(*best)))
     }
 }
 
-/// The first eight bytes, so that two of these are in the order of what they begin.
-fn beginning(name: &[u8]) -> u64 {
-    let (mut first, len) = ([0; 8], name.len().min(8));
-    first[..len].copy_from_slice(&name[..len]);
-    u64::from_be_bytes(first)
-}
-
 impl Level {
     fn find_static(&self, uri: &[u8]) -> Hit {
-        let begins = beginning(uri);
+        let begins = first_eight(uri);
         let after = self.statics.partition_point(|known| match known.beginning.cmp(&begins) {
             Ordering::Equal => *known.name <= *uri,
             unequal => unequal.is_lt(),

@@ -23,14 +23,6 @@ pub struct Map {
     default: Option<usize>,
 }
 
-/// What a value of the source leads to.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Found<'m> {
-    Value(&'m Template),
-    /// Expressions are to be tried in their order.
-    Regexes,
-}
-
 impl Map {
     /// `source` is the first argument of the directive.
     pub fn new(source: &[u8], registry: &mut Registry) -> Result<Self, String> {
@@ -92,43 +84,44 @@ impl Map {
         if is_new { Ok(()) } else { Err(conflict()) }
     }
 
-    /// What `value` leads to; `scratch` is for its lower-case form.
-    pub(super) fn find(&self, value: &[u8], scratch: &mut Vec<u8>) -> Option<Found<'_>> {
-        // Names of hosts may end in a dot.
-        let value = if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
-        let mut number = None;
-        if self.hostnames || value.len() <= self.longest {
-            scratch.extend_from_slice(value);
-            scratch.make_ascii_lowercase();
-            number = self.exact.get(&**scratch).copied();
-        }
-        if self.hostnames && number.is_none() {
-            number = self.wildcards.find(scratch);
-        }
-        match number {
-            Some(number) => Some(Found::Value(&self.values[number])),
-            None if self.regexes.is_empty() => self.default().map(Found::Value),
-            None => Some(Found::Regexes),
-        }
-    }
-
     /// To be called behind the last line.
     pub(super) fn join(&mut self, registry: &mut Registry) {
         self.regexes.join(registry);
     }
 
-    /// What `value` leads to where expressions say it.
-    pub(super) fn find_regex(
+    /// The number of what `value` leads to.
+    pub(super) fn find(
         &self,
         value: &[u8],
         state: &mut State,
         variables: &Variables,
-    ) -> Option<&Template> {
-        let number = self.regexes.find(value, state, variables).copied().or(self.default)?;
-        Some(&self.values[number])
+    ) -> Option<usize> {
+        // Names of hosts may end in a dot.
+        let key = if self.hostnames { value.strip_suffix(b".").unwrap_or(value) } else { value };
+        let may_be_key = self.hostnames || key.len() <= self.longest;
+        let number = if !may_be_key {
+            None
+        } else if key.iter().any(u8::is_ascii_uppercase) {
+            let mut small = state.lend();
+            small.extend_from_slice(key);
+            small.make_ascii_lowercase();
+            let number = self.find_key(&small);
+            state.take_back(small);
+            number
+        } else {
+            self.find_key(key)
+        };
+        number.or_else(|| self.regexes.find(value, state, variables).copied()).or(self.default)
     }
 
-    fn default(&self) -> Option<&Template> {
-        self.default.map(|number| &self.values[number])
+    /// `key` is in lower case.
+    fn find_key(&self, key: &[u8]) -> Option<usize> {
+        let exact = self.exact.get(key).copied();
+        exact.or_else(|| self.hostnames.then(|| self.wildcards.find(key)).flatten())
+    }
+
+    /// What stands behind the key of that number.
+    pub(super) fn value(&self, number: usize) -> &Template {
+        &self.values[number]
     }
 }

@@ -45,6 +45,7 @@ pub mod path;
 
 pub mod access;
 pub mod added;
+mod beginning;
 pub mod builtin;
 mod clock;
 pub mod condition;

@@ -8,16 +8,16 @@ use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
-use regex_syntax::hir::{Dot, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::Hir;
 
+use super::beginning::{Beginning, Mark, first_eight};
 use super::pattern;
 use super::variable::Variable;
 
 /// A compiled expression. [`super::variable::Registry::regex`] makes it: captures with a name
 /// become variables.
 pub struct Regex {
-    matcher: Meta,
-    beginning: Option<Beginning>,
+    compiled: Compiled,
     /// Where its cache is among those of its configuration.
     number: usize,
     /// Groups with a name, and the variables they set.
@@ -30,80 +30,6 @@ impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Regex(\"{}\")", self.source.escape_ascii())
     }
-}
-
-/// `^` and some text, as most expressions in configurations begin: what begins otherwise does not
-/// match, and often there is nothing more to find out.
-#[derive(Debug)]
-pub struct Beginning {
-    text: Box<[u8]>,
-    then: Then,
-}
-
-/// What stands behind the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// Nothing: it matches.
-    Nothing,
-    /// `(.*)` or `(.+)`, perhaps with `$`: the one group is the rest of the line.
-    Rest { min: usize },
-    /// What the matcher has to look at.
-    More,
-}
-
-impl Beginning {
-    fn of(pattern: &Hir, groups: usize) -> Option<Self> {
-        let HirKind::Concat(parts) = pattern.kind() else { return None };
-        let (first, rest) = parts.split_first()?;
-        if !matches!(first.kind(), HirKind::Look(Look::Start)) {
-            return None;
-        }
-        let (text, rest) = match rest.first()?.kind() {
-            HirKind::Literal(text) => (&*text.0, &rest[1..]),
-            _ => (&b""[..], rest),
-        };
-        let then = match rest {
-            [] if groups == 1 => Then::Nothing,
-            [group, end @ ..] if groups == 2 && (end.is_empty() || is_end(end)) => {
-                rest_of_line(group).map_or(Then::More, |min| Then::Rest { min })
-            }
-            _ => Then::More,
-        };
-        Some(Self { text: text.into(), then })
-    }
-
-    /// `None`: the matcher has to say.
-    fn decide(&self, text: &[u8], captures: &mut Captures) -> Option<bool> {
-        let Some(rest) = text.strip_prefix(&*self.text) else { return Some(false) };
-        match self.then {
-            Then::Nothing => captures.clear(),
-            Then::Rest { min } if rest.len() >= min && memchr::memchr(b'\n', rest).is_none() => {
-                captures.text.clear();
-                captures.text.extend_from_slice(text);
-                captures.spans[..2]
-                    .copy_from_slice(&[(0, text.len()), (self.text.len(), text.len())]);
-                captures.count = 2;
-            }
-            Then::Rest { .. } | Then::More => return None,
-        }
-        Some(true)
-    }
-}
-
-/// The least bytes of a group that is `.*` or `.+`.
-fn rest_of_line(part: &Hir) -> Option<usize> {
-    let HirKind::Capture(group) = part.kind() else { return None };
-    let HirKind::Repetition(repetition) = group.sub.kind() else { return None };
-    let Repetition { min, max: None, greedy: true, sub } = repetition else { return None };
-    let is_dot = *sub.as_ref() == Hir::dot(Dot::AnyByteExceptLF);
-    is_dot.then_some(*min as usize)
-}
-
-/// True for `$` as it is translated, at the end of a pattern.
-fn is_end(parts: &[Hir]) -> bool {
-    let config = syntax::Config::new().unicode(false).utf8(false);
-    let end = syntax::parse_with(pattern::END, &config);
-    end.is_ok_and(|end| matches!(end.kind(), HirKind::Concat(end) if end == parts))
 }
 
 /// The text of the last match and where its groups are in it.
@@ -127,13 +53,20 @@ impl Captures {
     pub fn clear(&mut self) {
         self.count = 0;
     }
+
+    /// One group, of `len` bytes from `start`.
+    pub(super) fn set(&mut self, text: &[u8], start: usize, len: usize) {
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.spans[..2].copy_from_slice(&[(0, start + len), (start, start + len)]);
+        self.count = 2;
+    }
 }
 
 impl Regex {
     pub(super) fn new(source: &[u8], caseless: bool, number: usize) -> Result<Self, String> {
-        let (matcher, beginning) = compile(source, caseless)?;
-        let (named, source) = (Box::default(), source.into());
-        Ok(Self { matcher, beginning, number, named, source, caseless })
+        let compiled = compile(source, caseless)?;
+        Ok(Self { compiled, number, named: Box::default(), source: source.into(), caseless })
     }
 
     /// The pattern as it was written.
@@ -142,30 +75,55 @@ impl Regex {
     }
 
     pub(super) fn group_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        let names = self.matcher.group_info().pattern_names(regex_automata::PatternID::ZERO);
+        let names =
+            self.compiled.matcher.group_info().pattern_names(regex_automata::PatternID::ZERO);
         names.enumerate().filter_map(|(group, name)| name.map(|name| (group, name)))
     }
 
     /// True when no beginning says what can't match.
     pub(super) fn is_searched(&self) -> bool {
-        self.beginning.is_none()
+        self.compiled.beginning.is_none()
     }
 
-    /// True when a text that begins so can't match: often that is seen at once.
-    pub(super) fn rules_out(&self, text: &[u8]) -> bool {
-        self.beginning.as_ref().is_some_and(|beginning| !text.starts_with(&beginning.text))
+    /// What can't match, as far as that is seen at once.
+    pub(super) fn mark(&self) -> Mark {
+        self.compiled.mark
     }
 
     /// Whether it matches. Captures are those of the last match; a match without groups leaves
     /// none.
     pub(super) fn exec(&self, text: &[u8], captures: &mut Captures, generation: u64) -> bool {
-        let decided = self.beginning.as_ref().and_then(|known| known.decide(text, captures));
-        decided.unwrap_or_else(|| {
+        self.compiled.decide(text, captures).unwrap_or_else(|| {
             CACHES.with_borrow_mut(|caches| {
-                let cache = caches.of(&self.matcher, self.number, generation);
-                self.search(text, cache, captures)
+                let cache = caches.of(&self.compiled.matcher, self.number, generation);
+                self.compiled.search(text, cache, captures)
             })
         })
+    }
+}
+
+/// What an expression is made into.
+#[derive(Debug)]
+pub struct Compiled {
+    matcher: Meta,
+    beginning: Option<Beginning>,
+    mark: Mark,
+}
+
+impl Compiled {
+    /// Whether it matches, by a search with a cache of its own.
+    pub fn is_found(&self, text: &[u8], captures: &mut Captures) -> bool {
+        self.search(text, &mut self.matcher.create_cache(), captures)
+    }
+
+    /// The same where it is seen without a search.
+    pub fn is_seen(&self, text: &[u8], captures: &mut Captures) -> Option<bool> {
+        let ruled_out = self.mark.rules_out(first_eight(text), text.len());
+        if ruled_out { Some(false) } else { self.decide(text, captures) }
+    }
+
+    fn decide(&self, text: &[u8], captures: &mut Captures) -> Option<bool> {
+        self.beginning.as_ref().and_then(|beginning| beginning.decide(text, captures))
     }
 
     fn search(&self, text: &[u8], cache: &mut Cache, captures: &mut Captures) -> bool {
@@ -238,8 +196,8 @@ pub(super) fn any_of(regexes: &[&Regex]) -> Option<Meta> {
     Meta::builder().configure(config).build_many_from_hir(&parsed).ok()
 }
 
-/// The matcher of a PCRE pattern and what it begins with, or why there is none.
-pub fn compile(source: &[u8], caseless: bool) -> Result<(Meta, Option<Beginning>), String> {
+/// The matcher of a PCRE pattern and what is seen of it at once, or why there is none.
+pub fn compile(source: &[u8], caseless: bool) -> Result<Compiled, String> {
     let place = || format!("in \"{}\"", source.escape_ascii());
     let parsed = parse(source, caseless).map_err(|cause| format!("{cause} {}", place()))?;
     let matcher = Meta::builder().configure(config()).build_from_hir(&parsed);
@@ -248,7 +206,8 @@ pub fn compile(source: &[u8], caseless: bool) -> Result<(Meta, Option<Beginning>
         None => format!("{error} {}", place()),
     })?;
     let beginning = Beginning::of(&parsed, matcher.captures_len());
-    Ok((matcher, beginning))
+    let mark = Mark::of(&parsed, beginning.as_ref());
+    Ok(Compiled { matcher, beginning, mark })
 }
 
 fn config() -> Config {
@@ -284,59 +243,3 @@ const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// Bytes a compiled expression and each of its caches may take.
 const SIZE_MAX: usize = 1 << 20;
 const NESTING_MAX: u32 = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is seen at once is what the matcher finds, captures included.
-    #[test]
-    fn a_beginning_decides_as_the_matcher_does() {
-        let (mut decided, mut captures) = (0, [Captures::default(), Captures::default()]);
-        for (pattern, caseless) in [
-            ("^/a/", false),
-            ("^/a/", true),
-            ("^", false),
-            ("^/a/(.*)", false),
-            ("^/a/(.*)$", false),
-            ("^/a/(?<rest>.+)$", false),
-            ("^(.*)$", false),
-            ("^(.+)$", true),
-            ("^/a/(.*?)", false),
-            ("^/a/([^/]*)$", false),
-            ("^/a/(.*)/$", false),
-            ("^/a/(.*)x(.*)$", false),
-            ("^/a/.*$", false),
-            ("^/a$", false),
-            ("^/a|/b", false),
-            ("(?m)^/a/", false),
-            ("^/a/(.*)\\.(js|css)$", false),
-            ("/a/(.*)$", false),
-        ] {
-            let regex = Regex::new(pattern.as_bytes(), caseless, 0).unwrap();
-            for text in [
-                "", "/", "/a", "/a/", "/A/", "/a/b", "/a/b/", "/a/x\n", "\n/a/b", "/a/b\nc", "/b",
-                "/a/b.js", "x/a/b", "\n",
-            ] {
-                let [quick, slow] = &mut captures;
-                slow.clear();
-                let beginning = regex.beginning.as_ref();
-                let Some(matched) =
-                    beginning.and_then(|known| known.decide(text.as_bytes(), quick))
-                else {
-                    continue;
-                };
-                decided += 1;
-                let cache = &mut regex.matcher.create_cache();
-                assert_eq!(
-                    regex.search(text.as_bytes(), cache, slow),
-                    matched,
-                    "{pattern} {text:?}"
-                );
-                assert!(!matched || quick.get(1) == slow.get(1), "{pattern} {text:?}");
-                assert!(!(matched && regex.rules_out(text.as_bytes())), "{pattern} {text:?}");
-            }
-        }
-        assert!(decided > 100, "{decided} seen at once");
-    }
-}

@@ -3,6 +3,7 @@
 
 use regex_automata::meta::Regex as Meta;
 
+use super::beginning::{Mark, first_eight};
 use super::regex::{self, Regex};
 use super::state::State;
 use super::variable::{Registry, Variables};
@@ -11,6 +12,8 @@ use super::variable::{Registry, Variables};
 #[derive(Debug)]
 pub(super) struct Regexes<T> {
     list: Vec<(Regex, T)>,
+    /// Of each what rules it out.
+    marks: Vec<Mark>,
     /// Of all that have to be searched for. `None` for too few to gain by it, or too many to be one.
     any: Option<Any>,
 }
@@ -24,13 +27,14 @@ struct Any {
 
 impl<T> Default for Regexes<T> {
     fn default() -> Self {
-        Self { list: Vec::new(), any: None }
+        Self { list: Vec::new(), marks: Vec::new(), any: None }
     }
 }
 
 impl<T> Regexes<T> {
     /// One more, tried last.
     pub(super) fn push(&mut self, regex: Regex, leads_to: T) {
+        self.marks.push(regex.mark());
         self.list.push((regex, leads_to));
     }
 
@@ -50,16 +54,16 @@ impl<T> Regexes<T> {
 
     /// What the first that matches leads to; its captures are set.
     pub(super) fn find(&self, text: &[u8], state: &mut State, variables: &Variables) -> Option<&T> {
-        let mut any = None;
-        let found = self.list.iter().find(|(regex, _)| {
-            if regex.rules_out(text) {
-                return false;
-            }
+        let (first, mut any) = (first_eight(text), None);
+        let may_match =
+            self.marks.iter().enumerate().filter(|(_, mark)| !mark.rules_out(first, text.len()));
+        let mut candidates = may_match.map(|(number, _)| &self.list[number]);
+        let found = candidates.find(|(regex, _)| {
             if let Some(all) = self.any.as_ref().filter(|_| regex.is_searched()) {
-                let may_match = *any.get_or_insert_with(|| {
+                let any_matches = *any.get_or_insert_with(|| {
                     regex::is_match(&all.matcher, all.number, text, variables.generation)
                 });
-                if !may_match {
+                if !any_matches {
                     return false;
                 }
             }

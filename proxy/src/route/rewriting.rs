@@ -2,6 +2,7 @@
 
 use super::condition::{Condition, FileTest};
 use super::escape;
+use super::evaluate::Context;
 use super::phases::{Decision, Phase, Probe, Run};
 use super::script::{Rewrite, Step};
 use super::template::Template;
@@ -42,8 +43,9 @@ impl Run<'_, '_> {
                     return Some(self.answer(answer.status, answer.text.as_ref()));
                 }
                 Step::Rewrite(rewrite) => {
-                    if !self.context.state.exec_uri(&rewrite.regex, self.context.variables) {
-                        self.context.state.captures.clear();
+                    let Context { variables, state, .. } = &mut self.context;
+                    if !state.with_uri(|uri, state| state.exec(&rewrite.regex, uri, variables)) {
+                        state.captures.clear();
                         continue;
                     }
                     escapes = false;
@@ -112,21 +114,22 @@ impl Run<'_, '_> {
             state.take_back(uri);
             return Some(self.answer_redirect(status));
         }
-        let mut args = context.state.lend();
         if let Some(template) = &rewrite.args {
+            let mut args = context.state.lend();
             context.append_parts(template, true, &mut args);
+            let state = &mut *context.state;
+            if rewrite.adds_args && !state.args.is_empty() {
+                args.push(b'&');
+                args.extend_from_slice(&state.args);
+            }
+            std::mem::swap(&mut state.args, &mut args);
+            state.take_back(args);
+        } else if !rewrite.adds_args {
+            context.state.args.clear();
         }
         let state = &mut *context.state;
-        if rewrite.adds_args && !state.args.is_empty() {
-            if rewrite.args.is_some() {
-                args.push(b'&');
-            }
-            args.extend_from_slice(&state.args);
-        }
         std::mem::swap(&mut state.uri, &mut uri);
-        std::mem::swap(&mut state.args, &mut args);
         state.take_back(uri);
-        state.take_back(args);
         if state.uri.is_empty() {
             return Some(self.error(500));
         }

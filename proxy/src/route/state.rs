@@ -59,7 +59,10 @@ pub(super) enum Kept {
     /// Being evaluated: whoever asks now asks in a circle.
     Evaluating,
     Missing,
+    /// The bytes of the slot.
     Set,
+    /// The text that the map of the variable has under this number.
+    Entry(usize),
 }
 
 impl State {
@@ -116,12 +119,12 @@ impl State {
         true
     }
 
-    /// As [`State::exec`], on the URI.
-    pub(super) fn exec_uri(&mut self, regex: &Regex, variables: &Variables) -> bool {
+    /// Has something done with the URI, which the state is without meanwhile.
+    pub(super) fn with_uri<T>(&mut self, act: impl FnOnce(&[u8], &mut Self) -> T) -> T {
         let uri = std::mem::take(&mut self.uri);
-        let matched = self.exec(regex, &uri, variables);
+        let done = act(&uri, self);
         self.uri = uri;
-        matched
+        done
     }
 
     /// An empty vector that has been used before.

@@ -145,6 +145,9 @@ impl Asked<'_> {
                 field.append(context, out);
                 continue;
             }
+            if self.upgrade == Upgrade::None {
+                continue;
+            }
             // What it comes to is looked at, and goes nowhere.
             let start = out.len();
             field.append_value(context, out);

@@ -3,7 +3,7 @@
 use sheen::route::evaluate::Context;
 use sheen::route::facts::{Clock, Facts, Now};
 use sheen::route::map::Map;
-use sheen::route::regex::compile;
+use sheen::route::regex::{Captures, compile};
 use sheen::route::script::Script;
 use sheen::route::state::State;
 use sheen::route::template::Template;
@@ -36,13 +36,19 @@ pub fn uri(bytes: &[u8]) {
 }
 
 /// A pattern and, behind its first newline, a text: what is translated compiles or is refused, and
-/// runs.
+/// what is seen of the text at once is what a search finds.
 pub fn regex(bytes: &[u8]) {
     let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
-    let (pattern, text) = bytes.split_at(end);
+    let (pattern, text) = (&bytes[..end], bytes.get(end + 1..).unwrap_or_default());
     for caseless in [false, true] {
         if let Ok(regex) = compile(pattern, caseless) {
-            let _ = regex.0.find(text);
+            let [mut seen, mut found] = [Captures::default(), Captures::default()];
+            let (is_seen, is_found) =
+                (regex.is_seen(text, &mut seen), regex.is_found(text, &mut found));
+            assert!(is_seen.is_none_or(|is_seen| is_seen == is_found));
+            if is_seen == Some(true) {
+                assert!((1..10).all(|group| seen.get(group) == found.get(group)));
+            }
         }
     }
 }

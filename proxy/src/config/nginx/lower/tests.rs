@@ -292,7 +292,7 @@ fn what_is_added_is_inherited_as_it_is_told() {
     );
     let names = |number: usize| {
         let fields = &location(&loaded, number).added.fields;
-        ["A", "B", "C"].map(|name| fields.iter().any(|field| *field.name == *name.as_bytes()))
+        ["A", "B", "C"].map(|name| fields.iter().any(|field| field.name() == name.as_bytes()))
     };
     assert_eq!(names(SERVER), [true, true, false]);
     assert_eq!(names(1), [true, true, true]);
