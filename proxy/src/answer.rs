@@ -325,8 +325,9 @@ impl Exchange<'_> {
             && !self.worker.is_draining();
         let keep_upstream = length != Length::UntilClose
             && self.upgrade == Upgrade::None
+            && !head.fields.lists(Name::Connection, b"close")
             && match head.version {
-                Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
+                Version::Http11 => true,
                 Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
             };
         let outgoing =

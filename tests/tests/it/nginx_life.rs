@@ -174,7 +174,9 @@ fn clients_of_http_1_0_are_told_that_the_connection_goes_on() {
     let Some(both) = Both::start(http, &[NAME]) else { return };
     both.sheen.sheen.allow_log("/none\" failed (2: No such file or directory)");
     for target in ["/own", "/moved", "/gone", "/file", "/none"] {
-        for (asked, expected) in [("keep-alive", "keep-alive"), ("x", "close")] {
+        for (asked, expected) in
+            [("keep-alive", "keep-alive"), ("x", "close"), ("keep-alive, close", "close")]
+        {
             let said = both_say(&both, |side| {
                 let mut client = side.plain();
                 client.send(format!("GET {target} HTTP/1.0\r\nConnection: {asked}\r\n\r\n"));
