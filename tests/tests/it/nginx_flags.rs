@@ -197,6 +197,24 @@ fn a_missing_user_is_named() {
     let arguments = ["-t", "-c", "site.conf", "-g", "user root no-such-group;"];
     let (_, lines) = sheen(ours.path(), &arguments);
     assert_eq!(lines[0], "PROGRAM: [emerg] getgrnam(\"no-such-group\") failed");
+    // In nginx's language with the place.
+    let file = ours.path().join("nginx.conf");
+    let text = "events {}\nuser no-such-user;\nhttp { server { listen 127.0.0.1:18997; } }\n";
+    fs::write(&file, text).unwrap();
+    let file = file.display();
+    let arguments = ["-t", "-q", "-c", &file.to_string()];
+    let expected = [
+        format!("PROGRAM: [emerg] getpwnam(\"no-such-user\") failed in {file}:2"),
+        format!("PROGRAM: configuration file {file} test failed"),
+    ];
+    let neutral = |said: Said| {
+        said.1.iter().map(|it| it.replace("nginx.conf", "PROGRAM.conf")).collect::<Vec<_>>()
+    };
+    let expected = expected.map(|line| line.replace("nginx.conf", "PROGRAM.conf"));
+    assert_eq!(neutral(sheen(ours.path(), &arguments)), expected);
+    if let Some(said) = nginx(ours.path(), &arguments) {
+        assert_eq!(neutral(said), expected);
+    }
 }
 
 #[test]

@@ -104,7 +104,10 @@ impl<'t> Lower<'t> {
 
     /// Where a server's errors go, if not where those of the process go.
     pub(super) fn error_logs(&mut self, server: &Scope<'t>) -> Option<Box<[ErrorLog]>> {
-        let lines = server.lines(&["error_log"]);
+        let mut lines = server.lines(&["error_log"]);
+        if lines.is_empty() && self.error_lines.len() > 1 {
+            lines = self.error_lines.clone();
+        }
         let log = |line: &&'t Directive| {
             let target = self.target(line)?;
             Some(ErrorLog { file: self.log_file(target), level: level(line) })
@@ -124,7 +127,7 @@ impl<'t> Lower<'t> {
         let mut lines: Vec<&Directive> = all(&tree.main, "error_log").collect();
         for line in lines.iter().skip(1) {
             let main = lines[0].text(0);
-            self.note(line, format!("errors of the process go to \"{main}\" alone"));
+            self.note(line, format!("news of the process goes to \"{main}\" alone"));
         }
         lines.extend(all(http, "error_log"));
         lines.extend(everywhere(http, "error_log"));

@@ -371,6 +371,25 @@ fn connections_are_enough_for_the_listening_sockets() {
 }
 
 #[test]
+fn several_error_logs_of_the_top_hear_of_requests() {
+    let levels = |top: &str, server: &str| {
+        let http = "access_log off; server { listen 127.0.0.1:1; return 204;";
+        let text = format!("{top} daemon off; events {{}} http {{ {http} {server} }} }}");
+        let loaded = load_text(&text).unwrap();
+        let logs = host(&loaded, 0).error_logs.clone();
+        (
+            logs.map(|logs| logs.iter().map(|log| log.level.word()).collect::<Vec<_>>()),
+            notes(&loaded),
+        )
+    };
+    let two = "error_log a.log warn; error_log b.log crit;";
+    let note = "news of the process goes to \"a.log\" alone\n".to_owned();
+    assert_eq!(levels("error_log a.log;", ""), (None, String::new()));
+    assert_eq!(levels(two, ""), (Some(vec!["warn", "crit"]), note.clone()));
+    assert_eq!(levels(two, "error_log c.log;"), (Some(vec!["error"]), note));
+}
+
+#[test]
 fn a_daemon_needs_files_for_its_logs() {
     let said = |top: &str, http: &str| {
         let server = "server { listen 127.0.0.1:1; return 204; }";
