@@ -168,7 +168,7 @@ impl Connection {
                 self.client.rest()?;
                 return Ok(End::Tunnel(opened));
             }
-            self.record.is_complete.set(true);
+            self.record.is_complete.set(self.record.answering.get());
             log_access(&self.worker, &self.identity, &self.record, &self.client);
             if matches!(next, Next::Close) {
                 return Ok(End::Closed(Closed::AfterAnswer));
@@ -209,7 +209,8 @@ impl Connection {
         }
         // A connection that was accepted has one request to bring, also while we drain.
         let idle_limit = if draining { DRAIN_GRACE } else { keep_alive };
-        self.client.watch.enter(Stage::before_request(self.served), idle_limit);
+        let waiting = Stage::before_request(self.served);
+        self.client.watch.enter(waiting, idle_limit);
         let mut search = Search::default();
         let mut is_pipelined = self.served > 0;
         loop {
@@ -219,7 +220,8 @@ impl Connection {
                 search = Search::default();
             }
             let idle = self.input.is_empty();
-            if !idle && self.client.watch.stage() == Stage::before_request(self.served) {
+            if !idle && self.client.watch.stage() == waiting {
+                self.served += 1;
                 self.record.begin(self.client.sent());
                 self.record.is_pipelined.set(is_pipelined);
                 self.client.watch.enter(Stage::ReadRequestHead, request_head);
@@ -227,7 +229,6 @@ impl Connection {
             let found = search.find(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
             self.check_head_len(found)?;
             if let Some(head_len) = found {
-                self.served += 1;
                 return Ok(Arrival::Head(head_len));
             }
             check_begin(self.input.data()).map_err(|refusal| self.refuse(refusal))?;

@@ -21,6 +21,7 @@ use crate::stage::Registry;
 use crate::tls::config::Configs;
 use crate::tls::ktls::Offload;
 use crate::upstream::pool::Pool;
+use crate::upstream::resolve::{Desk, Names};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// Numbers connections for the logs.
     pub connections: AtomicU64,
+    /// Where names are looked up.
+    pub desk: Desk,
 }
 
 /// A configuration as the data plane uses it. Complete when it is published (invariant 7).
@@ -89,6 +92,7 @@ pub struct Worker {
     held: RefCell<Held>,
     pub registry: Rc<Registry>,
     pub pool: Pool,
+    pub names: Names,
     pub log: log::Sink,
     /// Where heads are written before they go in front of their body; used between two waits.
     pub scratch: RefCell<Vec<u8>>,
@@ -111,6 +115,7 @@ impl Worker {
         Rc::new(Self {
             registry: Registry::new(tick),
             pool: Pool::default(),
+            names: Names::default(),
             log: log::Sink::new(log),
             scratch: RefCell::new(Vec::new()),
             spares: RefCell::new(Vec::new()),

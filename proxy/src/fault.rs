@@ -94,7 +94,11 @@ impl Fault {
     pub fn log_status(&self) -> u16 {
         self.status().unwrap_or(match self.side {
             // It went before it had said what it wants.
-            Side::Client if self.stage == Stage::ReadRequestHead => 400,
+            Side::Client
+                if matches!(self.stage, Stage::ReadRequestHead | Stage::ReadRequestBody) =>
+            {
+                400
+            }
             Side::Client => 499,
             Side::Upstream | Side::Sheen => 500,
         })

@@ -130,6 +130,10 @@ pub const GONE_LOGS_MAX: usize = 64;
 /// was told to stop may not have ended. nginx's numbers.
 pub const BIND_TRIES: u32 = 5;
 pub const BIND_PAUSE: Duration = Duration::from_millis(500);
+/// Names of apps, made by variables, whose addresses a worker knows.
+pub const NAMES_KNOWN_MAX: usize = 256;
+/// Lookups of such names that may wait for one another.
+pub const LOOKUPS_WAITING_MAX: usize = 64;
 /// Connections taken from a listener before other tasks run.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Bytes read and thrown away, and the time for it, so that a client still sending sees our answer

@@ -23,6 +23,7 @@ use crate::log;
 use crate::relay::Body;
 use crate::route::{Found, Location, Site, http, path};
 use crate::serve::Ongoing;
+use crate::upstream::resolve::Sought;
 
 /// What a request asks of its connection, whatever becomes of it.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,8 @@ pub enum Deed {
 #[derive(Debug)]
 pub struct Forward {
     pub to: Destination,
+    /// Whose addresses are to be looked up first.
+    pub sought: Option<Box<Sought>>,
     /// Bytes of the new head at the front of the buffer.
     pub head: usize,
     /// Head and body that the app gets in the place of the client's, which is read and dropped; no
@@ -216,6 +219,7 @@ fn forward(
     rewrite::request(scratch, incoming, app_path(&incoming.target, location)?, &forwarded);
     Ok(Forward {
         to,
+        sought: None,
         head: scratch.len(),
         instead: None,
         body,

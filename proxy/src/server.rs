@@ -39,6 +39,7 @@ use crate::limits::BIND_TRIES;
 use crate::listeners::{self, Active, Known};
 use crate::log::Log;
 use crate::prepare;
+use crate::upstream::resolve::Desk;
 use crate::worker::Queue;
 
 mod reload;
@@ -154,6 +155,7 @@ impl Server {
             snapshot: ArcSwap::from_pointee(snapshot),
             admission,
             connections: AtomicU64::new(0),
+            desk: Desk::default(),
         });
         warnings.iter().for_each(|warning| announce(Level::Warn, warning));
         voice::introduce(&voice, &config, rung, &notes, &report, &listeners);

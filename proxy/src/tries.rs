@@ -13,12 +13,16 @@ pub struct Tries {
     attempts: RefCell<Vec<Attempt>>,
     /// Somebody reads how long they took: the clock is not asked for nobody.
     is_timed: Cell<bool>,
+    /// The next attempt is the first of another location's.
+    turns: Cell<bool>,
 }
 
 /// One attempt. Times are in milliseconds since it began; what did not come to pass is `None`.
 #[derive(Debug)]
 pub struct Attempt {
     pub address: UpstreamAddress,
+    /// An internal redirect lies before it, to where another app is asked.
+    pub is_elsewhere: bool,
     begun: Option<Instant>,
     pub connect_ms: Option<u64>,
     pub header_ms: Option<u64>,
@@ -35,6 +39,7 @@ impl Tries {
     pub fn clear(&self) {
         self.attempts.borrow_mut().clear();
         self.is_timed.set(false);
+        self.turns.set(false);
     }
 
     /// Whether the attempts from now on are timed.
@@ -47,12 +52,18 @@ impl Tries {
         self.attempts.borrow_mut().shrink_to_fit();
     }
 
+    /// A location is about to ask its app.
+    pub fn turn(&self) {
+        self.turns.set(!self.attempts.borrow().is_empty());
+    }
+
     /// A connection is about to be made, or taken from the pool.
     pub fn begin(&self, address: &UpstreamAddress) {
         let mut tries = self.attempts.borrow_mut();
         if tries.len() < TRIES_MAX {
             tries.push(Attempt {
                 address: address.clone(),
+                is_elsewhere: self.turns.take(),
                 begun: self.is_timed.get().then(Instant::now),
                 connect_ms: None,
                 header_ms: None,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -206,6 +207,16 @@ pub struct Upstream {
     pub name: String,
     /// Tried in order; at least one.
     pub addresses: Vec<UpstreamAddress>,
+}
+
+/// How names that variables make are looked up: `resolver`, `resolver_timeout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Resolving {
+    /// How long what was found is good for.
+    pub valid: Duration,
+    pub timeout: Duration,
+    pub v4: bool,
+    pub v6: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use super::{Connection, Next};
 use crate::buf::Buf;
+use crate::config::Level;
 use crate::context::HeldHttp;
 use crate::fault::{Cause, Fault, Side};
 use crate::files::{self, FileBody};
 use crate::h1::framing::Length;
-use crate::h1::head::Search;
+use crate::h1::head::{Search, readable_request};
 use crate::limits::{DISCARDED_BYTES_MAX, LINGER};
-use crate::plan::{Forward, Upload};
+use crate::plan::{Destination, Forward, Upload};
 use crate::record::{log_event, log_fault, unix_ms};
 use crate::relay::Body;
 use crate::serve::{self, Arrived, Begun, Deed, Left, Ongoing, Rest};
 use crate::stage::{Interrupt, Stage};
 use crate::tls::stream::Input;
+use crate::upstream::resolve;
 
 impl Connection {
     pub(super) async fn exchange_http(
@@ -60,8 +62,14 @@ impl Connection {
                 }
                 Deed::Forward(mut forward) => {
                     let terms = ongoing.terms;
+                    self.record.tries.turn();
+                    let found = self.find_app(&mut forward, &mut ongoing).await;
                     forward.ongoing = Some(RefCell::new(ongoing));
-                    let end = self.forward(terms, &mut forward).await;
+                    let end = match found {
+                        Ok(true) => self.forward(terms, &mut forward).await,
+                        Ok(false) => Ok(Next::Intercepted(502)),
+                        Err(fault) => Err(fault),
+                    };
                     let left = left(&forward);
                     ongoing = taken(&mut forward)?;
                     ongoing.keep_body(&mut forward.body);
@@ -84,6 +92,17 @@ impl Connection {
         }
     }
 
+    /// Looks up where the app is, if that is not known; false where nobody knows.
+    async fn find_app(&self, forward: &mut Forward, ongoing: &mut Ongoing) -> Result<bool, Fault> {
+        let Some(sought) = forward.sought.take() else { return Ok(true) };
+        let found = Box::pin(resolve::look_up(&self.worker, *sought)).await?;
+        if let Destination::Host { named, .. } = &mut forward.to {
+            *named = found.map_err(|words| ongoing.complain(Level::Error, words)).ok();
+            return Ok(named.is_some());
+        }
+        Ok(true)
+    }
+
     /// What follows the app's answer, or the deed that takes its place.
     fn after_forward(
         &mut self,
@@ -101,6 +120,7 @@ impl Connection {
             Ok(_) => None,
             Err(fault) => fault.status().filter(|status| has_page(fault, *status)),
         };
+        let asked = if end.is_err() { ongoing.target().to_vec() } else { Vec::new() };
         let page = match (&end, status) {
             (Ok(Next::HandedOver), _) => serve::follow(ongoing, left, input, scratch),
             (_, Some(status)) => serve::fail(ongoing, status, left, input, scratch),
@@ -109,7 +129,10 @@ impl Connection {
         match (page, end) {
             (Some(page), end) => {
                 if let Err(fault) = end {
+                    // What failed, and not what is asked next.
+                    let next = ongoing.replace_target(asked);
                     log_fault(&self.worker, &self.identity, &self.record, Some(ongoing), &fault);
+                    ongoing.replace_target(next);
                 }
                 Ok(Err(page))
             }
@@ -162,8 +185,8 @@ impl Connection {
         // Of a head that is not whole, the lines that are.
         let end = input.windows(2).rposition(|end| end == b"\r\n");
         let head = match (Search::default().find(input), end) {
-            (Ok(Some(head_len)), _) => input[..head_len].to_vec(),
-            (Ok(None), Some(end)) => [&input[..end], b"\r\n\r\n"].concat(),
+            (Ok(Some(head_len)), _) => readable_request(&input[..head_len]),
+            (Ok(None), Some(end)) => readable_request(&input[..end + 2]),
             (Ok(None), None) | (Err(_), _) => self.record.request.line().to_vec(),
         };
         let handshake = self.identity.handshake.get();

@@ -239,6 +239,23 @@ pub fn lenient_request<'t, 'b>(head: &'b [u8], table: &'t mut Table<'b>) -> Requ
     }
 }
 
+/// The lines of a request's head in front of the first that is no field.
+pub fn readable_request(head: &[u8]) -> Vec<u8> {
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n');
+    let mut readable = lines.next().unwrap_or_default().to_vec();
+    let is_field = |line: &&[u8]| {
+        let alone = [line, &b"\r\n"[..]].concat();
+        let mut room = [httparse::EMPTY_HEADER];
+        matches!(
+            httparse::parse_headers(&alone, &mut room),
+            Ok(httparse::Status::Complete((_, [_])))
+        )
+    };
+    lines.take_while(is_field).for_each(|line| readable.extend_from_slice(line));
+    readable.extend_from_slice(b"\r\n");
+    readable
+}
+
 /// The fields of an answer's head that was accepted before, or written by us.
 pub fn lenient_answer<'h>(head: &'h [u8], table: &'h mut Table<'h>) -> &'h [Header<'h>] {
     if head.is_empty() {

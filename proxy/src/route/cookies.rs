@@ -43,33 +43,25 @@ impl Flag {
         }
     }
 
-    /// Appends what becomes of an attribute that the cookie has, and says whether that is new.
-    fn append_over(self, part: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Appends what becomes of an attribute that the cookie has.
+    fn append_over(self, part: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Secure(true) | Self::HttpOnly(true) => {
                 out.extend_from_slice(b"; ");
                 out.extend_from_slice(part);
-                false
             }
-            Self::SameSite(Some(mode)) => {
-                for piece in [&b"; "[..], self.name(), b"=", mode] {
-                    out.extend_from_slice(piece);
-                }
-                true
-            }
-            Self::Secure(false) | Self::HttpOnly(false) | Self::SameSite(None) => true,
+            other => other.append_new(out),
         }
     }
 
-    /// Appends an attribute that the cookie has not, and says whether there is one to append.
-    fn append_new(self, out: &mut Vec<u8>) -> bool {
+    /// Appends an attribute that the cookie has not, if it gets it.
+    fn append_new(self, out: &mut Vec<u8>) {
         let pieces: [&[u8]; 4] = match self {
             Self::Secure(true) | Self::HttpOnly(true) => [b"; ", self.name(), b"", b""],
             Self::SameSite(Some(mode)) => [b"; ", self.name(), b"=", mode],
-            Self::Secure(false) | Self::HttpOnly(false) | Self::SameSite(None) => return false,
+            Self::Secure(false) | Self::HttpOnly(false) | Self::SameSite(None) => return,
         };
         pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-        true
     }
 }
 
@@ -144,7 +136,9 @@ impl Cookies {
         let flags = self.flags(&pair[..equals], context);
         let start = out.len();
         out.extend_from_slice(pair);
-        let mut changed = false;
+        // As nginx has it, a cookie with a line of flags is written anew.
+        let mut changed = flags.is_some();
+        let flags = flags.unwrap_or_default();
         let mut seen = [false; 3];
         for part in parts {
             let (key, value) = match memchr::memchr(b'=', part) {
@@ -154,7 +148,7 @@ impl Cookies {
             let flag = flags.iter().flatten().find(|flag| key.eq_ignore_ascii_case(flag.name()));
             if let Some(flag) = flag {
                 seen[number(*flag)] = true;
-                changed |= flag.append_over(part, out);
+                flag.append_over(part, out);
                 continue;
             }
             out.extend_from_slice(b"; ");
@@ -169,7 +163,7 @@ impl Cookies {
             }
         }
         for flag in flags.iter().flatten().filter(|flag| !seen[number(**flag)]) {
-            changed |= flag.append_new(out);
+            flag.append_new(out);
         }
         if !changed {
             out.truncate(start);
@@ -192,8 +186,8 @@ impl Cookies {
             && self.domains.iter().any(|rule| apply_domain(rule, value, context, out))
     }
 
-    /// The flags for a cookie: of each kind the last.
-    fn flags(&self, name: &[u8], context: &mut Context<'_>) -> [Option<Flag>; 3] {
+    /// The flags for a cookie, of each kind the last; `None` where no line is about it.
+    fn flags(&self, name: &[u8], context: &mut Context<'_>) -> Option<[Option<Flag>; 3]> {
         let mut flags = [None; 3];
         let rule = self.flags.iter().find(|rule| match &rule.cookie {
             Pattern::Regex(regex) => context.state.exec(regex, name, context.variables),
@@ -204,8 +198,8 @@ impl Cookies {
                 context.state.take_back(wanted);
                 same
             }
-        });
-        for template in rule.iter().flat_map(|rule| &rule.flags) {
+        })?;
+        for template in &rule.flags {
             let mut word = context.state.lend();
             context.append(template, &mut word);
             if let Some(flag) = Flag::parse(&word) {
@@ -213,7 +207,7 @@ impl Cookies {
             }
             context.state.take_back(word);
         }
-        flags
+        Some(flags)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub fields: FieldList<'a>,
     /// Bytes of head and body that have come.
     pub request_length: u64,
+    /// Bytes of a body that came in chunks, once it is whole.
+    pub unchunked: Option<u64>,
     /// The body, where it is in memory.
     pub request_body: Option<&'a [u8]>,
     /// Random; made only where [`super::variable::Reads`] says it is read.
@@ -114,6 +116,8 @@ pub struct Upstream<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Try<'a> {
     pub addr: &'a [u8],
+    /// Another location than that of the one before it made it.
+    pub is_elsewhere: bool,
     pub status: Option<u16>,
     pub connect_ms: Option<u64>,
     pub header_ms: Option<u64>,

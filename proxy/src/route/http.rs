@@ -16,7 +16,7 @@ use super::state::State;
 use super::template::Template;
 use super::upstream_fields::Redirects;
 use super::variable::Variables;
-use crate::config::{ErrorLog, ListenAddress, LogTargets, Offer, Upstream};
+use crate::config::{ErrorLog, ListenAddress, LogTargets, Offer, Resolving, Upstream};
 use crate::files;
 use crate::h1::kept::Field;
 use crate::h1::name::NameList;
@@ -138,6 +138,8 @@ pub struct Proxy {
     pub pass: ProxyPass,
     /// `None` where variables name it.
     pub upstream: Option<Arc<Upstream>>,
+    /// `None`: there is no resolver, and no name is looked up.
+    pub resolving: Option<Resolving>,
     /// `proxy_set_header`.
     pub fields: Fields,
     pub method: Option<Template>,

@@ -414,6 +414,7 @@ impl<'r, 'c> Run<'r, 'c> {
         }
         state.error_page = !settings.recursive_error_pages;
         let page = settings.error_pages.find(status)?;
+        state.failed = status;
         state.status_override = match page.status {
             Override::Keep => status,
             Override::Own => 0,

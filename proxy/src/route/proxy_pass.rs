@@ -125,7 +125,11 @@ impl ProxyPass {
             Form::Fixed(url) => Ok(url.url()),
             Form::Variables(template) => {
                 context.append(template, room);
-                Url::parse(room)
+                let room = &*room;
+                Url::parse(room).map_err(|words| match &*words {
+                    NO_SCHEME => format!("{words} in \"{}\"", room.escape_ascii()),
+                    _ => words,
+                })
             }
         }
     }
@@ -184,7 +188,7 @@ impl<'a> Url<'a> {
         let (https, rest) = match (scheme(b"http://"), scheme(b"https://")) {
             (Some(rest), _) => (false, rest),
             (None, Some(rest)) => (true, rest),
-            (None, None) => return Err("invalid URL prefix".into()),
+            (None, None) => return Err(NO_SCHEME.into()),
         };
         let refuse = |cause: &str| Err(format!("{cause} in upstream \"{}\"", rest.escape_ascii()));
         if let Some(path) = rest.strip_prefix(b"unix:") {
@@ -245,3 +249,5 @@ impl<'a> Url<'a> {
         if self.https { 443 } else { 80 }
     }
 }
+
+const NO_SCHEME: &str = "invalid URL prefix";

@@ -107,7 +107,10 @@ pub(super) fn rare(
         }
         Builtin::Pid => decimal(u64::from(facts.process.pid), 1, out),
         Builtin::RequestId => facts.request_id.iter().for_each(|byte| hex(*byte, out)),
-        Builtin::ContentLength => return field(facts, Name::ContentLength, out),
+        Builtin::ContentLength => match facts.unchunked {
+            Some(bytes) => decimal(bytes, 1, out),
+            None => return field(facts, Name::ContentLength, out),
+        },
         Builtin::ContentType => return field(facts, Name::ContentType, out),
         Builtin::HttpHost => return field(facts, Name::Host, out),
         Builtin::HttpCookie => {
@@ -150,7 +153,7 @@ fn rarer(builtin: Builtin, facts: &Facts<'_>, out: &mut Vec<u8>) -> bool {
     let each = |out: &mut Vec<u8>, write: &dyn Fn(&Try<'_>, &mut Vec<u8>)| {
         for (at, attempt) in tries.iter().enumerate() {
             if at > 0 {
-                out.extend_from_slice(b", ");
+                out.extend_from_slice(if attempt.is_elsewhere { b" : " } else { b", " });
             }
             write(attempt, out);
         }

@@ -19,6 +19,8 @@ pub struct State {
     pub method_is_get: bool,
     /// Status that the answer gets whatever its own, by an `error_page`; 0 for none.
     pub status_override: u16,
+    /// Status whose error page is shown; 0 for none.
+    pub failed: u16,
     pub(super) quoted_uri: bool,
     pub(super) plus_in_uri: bool,
     /// An internal redirect or a rewrite has taken place.
@@ -79,6 +81,7 @@ impl State {
         self.output.clear();
         self.method_is_get = false;
         self.status_override = 0;
+        self.failed = 0;
         self.quoted_uri = false;
         self.plus_in_uri = false;
         self.internal = false;

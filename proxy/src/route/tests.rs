@@ -45,7 +45,10 @@ fn read(line: &str) -> Result<(), String> {
         b"limit_except" => LimitExcept::parse(rest, 1).map(drop),
         b"log_format" => LogFormat::parse(rest, registry).map(drop),
         b"proxy_pass" => ProxyPass::parse(rest[0], &regex_location, registry).map(drop),
-        b"proxy_redirect" => Redirects::default().add(rest, None, b"/", registry),
+        b"proxy_redirect" => {
+            let pass = ProxyPass::parse(b"http://$host", &regex_location, registry)?;
+            Redirects::default().add(rest, &pass, b"/", registry)
+        }
         b"proxy_cookie_flags" => Cookies::default().add_flags(rest, registry),
         b"map_line" => Map::new(b"$uri", registry).unwrap().entry(rest, registry),
         other => panic!("{}", other.escape_ascii()),
@@ -89,7 +92,7 @@ fn directives_are_refused_in_the_words_of_nginx() {
         ),
         (
             "proxy_redirect default",
-            "\"proxy_redirect default\" should be placed after the \"proxy_pass\" directive",
+            "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables",
         ),
         ("map_line a", "invalid number of the map parameters"),
     ] {

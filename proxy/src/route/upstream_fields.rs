@@ -50,22 +50,16 @@ impl Redirects {
         redirects
     }
 
-    /// One line, but for `off`; `proxy_pass` is that of the same location, if it stands in front.
+    /// One line, but for `off`; `proxy_pass` is that of the same location.
     pub fn add(
         &mut self,
         arguments: &[&[u8]],
-        proxy_pass: Option<&ProxyPass>,
+        proxy_pass: &ProxyPass,
         location: &[u8],
         registry: &mut Registry,
     ) -> Result<(), String> {
         match arguments {
-            [b"default"] => {
-                let proxy_pass = proxy_pass.ok_or(
-                    "\"proxy_redirect default\" should be placed after the \"proxy_pass\" \
-                     directive",
-                )?;
-                self.add_default(proxy_pass, location)
-            }
+            [b"default"] => self.add_default(proxy_pass, location),
             [word] => Err(format!("invalid parameter \"{}\"", word.escape_ascii())),
             [pattern, replacement] => {
                 let pattern = Pattern::parse(pattern, registry)?;

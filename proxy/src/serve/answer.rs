@@ -3,7 +3,6 @@
 
 use super::ongoing::{Ongoing, Seen};
 use super::own::Author;
-use super::request::announced;
 use crate::files::date;
 use crate::h1::head::AnswerHead;
 use crate::h1::kept::KeptHead;
@@ -75,8 +74,7 @@ impl Ongoing {
         let keeps = self.http.variables.reads.answer_fields;
         self.keep_upstream(raw);
         self.kept.sent = KeptHead::default();
-        let body_received = announced(self.length);
-        let seen = Seen { status, body_received, ..Seen::default() };
+        let seen = Seen { status, ..Seen::default() };
         let (identity, tls) = (self.identity.clone(), self.tls);
         self.with(&seen, |mut context, host, _| {
             let author = Author { host, local: identity.local(), tls, range: b"" };

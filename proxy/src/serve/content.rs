@@ -32,8 +32,12 @@ pub(super) struct Contents<'a> {
     pub(super) is_judged: bool,
     /// It is too large, which has been said.
     pub(super) is_refused: bool,
+    /// Bytes of the body that `$request_length` does not have yet, and has once an app is asked.
+    pub(super) uncounted: u64,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) proxied: Proxied,
+    /// The location whose app that is.
+    pub(super) proxies: usize,
     /// The lines of an answer of status 416.
     pub(super) range: Vec<u8>,
     pub(super) complaints: &'a RefCell<Vec<Complaint>>,
@@ -76,18 +80,24 @@ impl Contents<'_> {
         let passes_body = matches!(proxy.body, RequestBody::Passed);
         if self.is_spent && passes_body && !run.context.state.method_is_get {
             // A named location asks for the request as it was, and its body is gone.
-            let status = run.context.state.status_override;
-            let status = if status > 0 { status } else { 502 };
+            let state = &run.context.state;
+            let said = [state.status_override, state.failed].into_iter().find(|status| *status > 0);
+            let status = said.unwrap_or(502);
             return ControlFlow::Continue(Decision::Status { status, location });
         }
         let (length, upgrade) = (self.length, self.upgrade);
         let http = self.http;
         let kept = place.body_kept_bytes;
         let body = whole(self.body, length).filter(|body| body.len() <= kept);
-        let asked = request::Asked { proxy, head, body, length, upgrade, http };
+        self.proxies = location;
+        let uncounted = self.uncounted;
+        let asked = request::Asked { proxy, head, body, length, uncounted, upgrade, http };
         match asked.write(&mut run.context, self.scratch, &mut self.proxied) {
             Ok((named, upgrade)) => ControlFlow::Break(Choice::Proxy { named, upgrade }),
-            Err(status) => ControlFlow::Continue(run.fail(status, location)),
+            Err(request::Failed { status, words }) => {
+                self.complaints.borrow_mut().push((Level::Error, words));
+                ControlFlow::Continue(run.fail(status, location))
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::accel::Handed;
 use super::files::Complaint;
 use super::plan::Left;
 use super::request::Proxied;
-use crate::config::{ErrorLog, LogTargets};
+use crate::config::{ErrorLog, Level, LogTargets};
 use crate::context::HeldHttp;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
@@ -42,6 +42,10 @@ pub struct Ongoing {
     pub(super) upgrade: Upgrade,
     /// The client waits for a 100 before it sends its body.
     pub(super) expects_continue: bool,
+    /// What an app was told of the body's length: it counts as received.
+    pub(super) announced: u64,
+    /// Bytes of a body that came in chunks, once it is whole.
+    pub(super) unchunked: Option<u64>,
     /// The body has been sent to an app and can't be sent to another.
     pub(super) is_spent: bool,
     /// A decision has been taken with the length of the body in mind.
@@ -165,7 +169,9 @@ impl Ongoing {
             },
             host: &self.texts.name,
             fields: self.texts.head.fields(),
-            request_length: self.texts.head.bytes().len() as u64 + seen.body_received,
+            request_length: self.texts.head.bytes().len() as u64
+                + if seen.body_received > 0 { seen.body_received } else { self.announced },
+            unchunked: self.unchunked,
             request_body: self.kept.body.as_deref(),
             request_id: self.request_id,
             server_name: &host.name,
@@ -233,6 +239,11 @@ impl Ongoing {
         &self.texts.proxied.target
     }
 
+    /// Puts another in its place; the one that was there.
+    pub fn replace_target(&mut self, target: Vec<u8>) -> Vec<u8> {
+        std::mem::replace(&mut self.texts.proxied.target, target)
+    }
+
     /// `$server_addr`, where something reads it.
     fn local_text(&self) -> String {
         if !self.http.variables.reads.server_addr {
@@ -293,13 +304,21 @@ impl Ongoing {
         head
     }
 
+    /// A line for the error log.
+    pub fn complain(&mut self, level: Level, words: String) {
+        self.complaints.push((level, words));
+    }
+
     /// The lines for the error log so far.
     pub fn take_complaints(&mut self) -> Vec<Complaint> {
         std::mem::take(&mut self.complaints)
     }
 
-    /// Takes the copy of a body that has gone by, where one was asked for.
+    /// Takes note of a body that has gone by, and its copy where one was asked for.
     pub fn keep_body(&mut self, body: &mut Body) {
+        if self.length == Length::Chunked && body.is_done() {
+            self.unchunked = Some(body.passed());
+        }
         if let Some(kept) = body.take_kept() {
             self.kept.body = Some(kept);
         }
@@ -403,6 +422,7 @@ fn now() -> Now {
 fn a_try<'a>((attempt, address): (&Attempt, &'a String)) -> Try<'a> {
     Try {
         addr: address.as_bytes(),
+        is_elsewhere: attempt.is_elsewhere,
         status: attempt.status,
         connect_ms: attempt.connect_ms,
         header_ms: attempt.header_ms,

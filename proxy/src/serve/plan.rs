@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::{Contents, probe, whole};
 use super::files;
 use super::ongoing::{self, Client, Kept, Ongoing, Seen, Spare};
 use super::own;
+use super::request::{Named, announced};
 use crate::buf::Buf;
-use crate::config::{Level, Upstream};
+use crate::config::Level;
 use crate::context::HeldHttp;
 use crate::fault::Refusal;
 use crate::files::FileBody;
@@ -150,9 +150,12 @@ pub fn refused(arrived: Arrived, head: &[u8], server_name: &[u8]) -> Box<Ongoing
     let mut ongoing = ongoing(arrived, asked, terms);
     let target = head.target();
     if target.starts_with(b"/") {
-        ongoing.texts.request_uri.extend_from_slice(target);
-        if let Ok(normal) = uri::normalise(target, true, &mut ongoing.state.uri) {
-            ongoing.state.args.extend_from_slice(&target[normal.args]);
+        match uri::normalise(target, true, &mut ongoing.state.uri) {
+            Ok(normal) => {
+                ongoing.texts.request_uri.extend_from_slice(target);
+                ongoing.state.args.extend_from_slice(&target[normal.args]);
+            }
+            Err(_) => ongoing.state.uri.clear(),
         }
     }
     ongoing.texts.head = head;
@@ -226,7 +229,7 @@ pub(super) enum Choice {
     /// The app's head is in the scratch buffer.
     Proxy {
         /// Where variables named it.
-        named: Option<Arc<Upstream>>,
+        named: Option<Named>,
         upgrade: Upgrade,
     },
     /// With the lines of an answer of status 416.
@@ -270,9 +273,7 @@ fn advance(
     let http = ongoing.http.clone();
     let complaints = RefCell::new(Vec::new());
     let media = ongoing.handed_media().to_vec();
-    let mut proxied = std::mem::take(&mut ongoing.texts.proxied);
-    proxied.host.clear();
-    proxied.port.clear();
+    let proxied = std::mem::take(&mut ongoing.texts.proxied);
     let mut contents = Contents {
         http: &http,
         host: &http.hosts[ongoing.host],
@@ -283,8 +284,10 @@ fn advance(
         media: &media,
         is_judged: ongoing.is_judged,
         is_refused: false,
+        uncounted: if ongoing.announced == 0 { announced(ongoing.length) } else { 0 },
         scratch,
         proxied,
+        proxies: ongoing.location,
         range: Vec::new(),
         complaints: &complaints,
     };
@@ -299,9 +302,14 @@ fn advance(
         let arrived = (&*identity, tls, head);
         Some(choose(&mut run, &mut contents, arrived, decision, &mut place))
     });
-    let Contents { is_refused, proxied, .. } = contents;
+    let Contents { is_refused, proxied, proxies, .. } = contents;
     ongoing.complaints.append(&mut complaints.into_inner());
     ongoing.texts.proxied = proxied;
+    if place != proxies {
+        // Its app was another location's.
+        ongoing.texts.proxied.host.clear();
+        ongoing.texts.proxied.port.clear();
+    }
     if let Some(Step::Continue(_)) = &step {
         return step;
     }
@@ -384,7 +392,13 @@ fn forwarded(
         Content::Files => false,
     };
     let mut body = Body::of_request(ongoing.length, location.limits.request_body_bytes_max)?;
-    if ongoing.http.variables.reads.request_body {
+    let reads = ongoing.http.variables.reads;
+    if reads.answer_fields {
+        // Those of another app, which led here.
+        ongoing.kept.upstream = KeptHead::default();
+    }
+    ongoing.announced = ongoing.announced.max(announced(ongoing.length));
+    if reads.request_body && ongoing.length != Length::None {
         ongoing.kept.body = whole(&input.data()[head_len..], ongoing.length)
             .filter(|body| body.len() <= max)
             .map(<[u8]>::to_vec);
@@ -397,9 +411,15 @@ fn forwarded(
     } else {
         input.replace_front(head_len, scratch);
     }
+    let (named, sought) = match named {
+        None => (None, None),
+        Some(Named::Known(upstream)) => (Some(upstream), None),
+        Some(Named::Sought(sought)) => (None, Some(Box::new(sought))),
+    };
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
     Ok(Deed::Forward(Forward {
         to: Destination::Host { host: ongoing.host, location: ongoing.location, named },
+        sought,
         head: if own { 0 } else { scratch.len() },
         instead: own.then(|| scratch.to_vec()),
         body,
@@ -433,6 +453,8 @@ fn ongoing(arrived: Arrived, asked: &[u8], terms: Terms) -> Box<Ongoing> {
         length: Length::None,
         upgrade: Upgrade::None,
         expects_continue: false,
+        announced: 0,
+        unchunked: None,
         is_spent: false,
         is_judged: false,
         handed: None,

@@ -10,13 +10,14 @@ use super::plan::optional;
 use crate::config::{Upstream, UpstreamAddress};
 use crate::h1::framing::Length;
 use crate::h1::head::tokens;
-use crate::h1::kept::{Field, KeptHead};
+use crate::h1::kept::{Field, FieldList, KeptHead};
 use crate::h1::name::{Name, NameSet};
 use crate::h1::rewrite;
 use crate::h1::websocket::Upgrade;
 use crate::route::evaluate::Context;
 use crate::route::http::{Http, Proxy, RequestBody};
 use crate::route::proxy_pass::Url;
+use crate::upstream::resolve::Sought;
 
 /// A request that is to be proxied.
 pub(super) struct Asked<'a> {
@@ -27,6 +28,8 @@ pub(super) struct Asked<'a> {
     /// The request's body, where all of it is there.
     pub(super) body: Option<&'a [u8]>,
     pub(super) length: Length,
+    /// Bytes of it that have not been counted.
+    pub(super) uncounted: u64,
     pub(super) upgrade: Upgrade,
 }
 
@@ -40,6 +43,25 @@ pub(super) struct Proxied {
     pub(super) target: Vec<u8>,
 }
 
+/// The app that variables name.
+#[derive(Debug)]
+pub(super) enum Named {
+    Known(Arc<Upstream>),
+    /// Its addresses are not.
+    Sought(Sought),
+}
+
+/// Why an app can't be asked: a status, and words for the error log.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) status: u16,
+    pub(super) words: String,
+}
+
+fn failed(status: u16, words: impl Into<String>) -> Failed {
+    Failed { status, words: words.into() }
+}
+
 /// What the configuration asks of the connection.
 #[derive(Default)]
 struct Wishes {
@@ -48,16 +70,15 @@ struct Wishes {
 }
 
 impl Asked<'_> {
-    /// Writes the head, and `$proxy_host` and `$proxy_port`; the upstream, where variables name it.
-    /// Errors: a status.
+    /// Writes the head, and `$proxy_host` and `$proxy_port`; the app, where variables name it.
     pub(super) fn write(
         &self,
         context: &mut Context<'_>,
         out: &mut Vec<u8>,
         proxied: &mut Proxied,
-    ) -> Result<(Option<Arc<Upstream>>, Upgrade), u16> {
+    ) -> Result<(Option<Named>, Upgrade), Failed> {
         let mut room = Vec::new();
-        let url = self.proxy.pass.url(context, &mut room).map_err(|_| 500_u16)?;
+        let url = self.proxy.pass.url(context, &mut room).map_err(|words| failed(500, words))?;
         proxied.host.clear();
         url.append_proxy_host(&mut proxied.host);
         proxied.port.clear();
@@ -73,10 +94,11 @@ impl Asked<'_> {
             upstream: crate::route::facts::Upstream {
                 proxy_host: &proxied.host,
                 proxy_port: &proxied.port,
+                fields: FieldList::default(),
                 ..context.facts.upstream
             },
-            request_body: self.body,
-            request_length: context.facts.request_length + announced(self.length),
+            request_body: self.body.or(context.facts.request_body),
+            request_length: context.facts.request_length + self.uncounted,
             ..*context.facts
         };
         let mut context =
@@ -89,7 +111,7 @@ impl Asked<'_> {
         }
         out.push(b' ');
         let target = out.len();
-        self.proxy.pass.append_target(&url, &context, out).map_err(|_| 500_u16)?;
+        self.proxy.pass.append_target(&url, &context, out).map_err(|_| no_target())?;
         proxied.target.clear();
         proxied.target.extend_from_slice(&out[target..]);
         out.extend_from_slice(b" HTTP/1.1\r\n");
@@ -98,7 +120,7 @@ impl Asked<'_> {
         }
         let wishes = self.set_fields(&mut context, out);
         if context.state.is_overflowed() {
-            return Err(500);
+            return Err(failed(500, TOO_LONG));
         }
         if self.proxy.passes_request_fields {
             self.client_fields(out);
@@ -108,7 +130,7 @@ impl Asked<'_> {
             RequestBody::Passed | RequestBody::Dropped => None,
         };
         if context.state.is_overflowed() {
-            return Err(500);
+            return Err(failed(500, TOO_LONG));
         }
         let upgrades = wishes.upgrade && wishes.connection && body.is_none();
         let upgrade = if upgrades { self.upgrade } else { Upgrade::None };
@@ -116,26 +138,37 @@ impl Asked<'_> {
         Ok((named, upgrade))
     }
 
-    /// The upstream that variables name: a group, or an address.
-    fn named(&self, url: &Url<'_>) -> Result<Arc<Upstream>, u16> {
+    /// The app that variables name: a group, an address, or a name.
+    fn named(&self, url: &Url<'_>) -> Result<Named, Failed> {
         if url.https {
-            return Err(502);
+            return Err(failed(
+                502,
+                "TLS to the app (https:// in \"proxy_pass\") is not supported yet",
+            ));
         }
         if let Some(group) = self.http.upstreams.get(url.host).filter(|_| url.port.is_none()) {
-            return Ok(group.clone());
+            return Ok(Named::Known(group.clone()));
         }
-        let host = std::str::from_utf8(url.host).map_err(|_| 502_u16)?;
+        let name = String::from_utf8_lossy(url.host).into_owned();
+        let port = url.port().unwrap_or(80);
         let address = if url.is_unix {
-            UpstreamAddress::Unix(host.into())
+            UpstreamAddress::Unix((&*name).into())
         } else {
-            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-            let ip: IpAddr = match host {
-                "localhost" => Ipv4Addr::LOCALHOST.into(),
-                host => bare.unwrap_or(host).parse().map_err(|_| 502_u16)?,
+            let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+            let ip = match &*name {
+                "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+                name => bare.unwrap_or(name).parse::<IpAddr>().ok(),
             };
-            UpstreamAddress::Tcp((ip, url.port().unwrap_or(80)).into())
+            match (ip, self.proxy.resolving) {
+                (Some(ip), _) => UpstreamAddress::Tcp((ip, port).into()),
+                (None, Some(how)) => return Ok(Named::Sought(Sought { name, port, how })),
+                (None, None) => {
+                    let words = format!("no resolver defined to resolve {name}");
+                    return Err(failed(502, words));
+                }
+            }
         };
-        Ok(Arc::new(Upstream { name: host.to_owned(), addresses: vec![address] }))
+        Ok(Named::Known(Arc::new(Upstream { name, addresses: vec![address] })))
     }
 
     fn set_fields(&self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Wishes {
@@ -196,8 +229,10 @@ impl Asked<'_> {
                 field(out, b"Content-Length", itoa::Buffer::new().format(bytes).as_bytes());
             }
             Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            // A body that another app has got is not announced again.
             Length::None | Length::UntilClose => {
-                if self.head.fields().first(Name::ContentLength).is_some() {
+                let announced = self.head.fields().first(Name::ContentLength);
+                if announced.is_some_and(|value| value.iter().all(|byte| *byte == b'0')) {
                     out.extend_from_slice(b"Content-Length: 0\r\n");
                 }
             }
@@ -214,6 +249,10 @@ pub(super) fn announced(length: Length) -> u64 {
     }
 }
 
+fn no_target() -> Failed {
+    failed(500, "zero length URI to proxy")
+}
+
 fn is_token(method: &[u8]) -> bool {
     !method.is_empty() && method.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
 }
@@ -224,6 +263,8 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
+
+const TOO_LONG: &str = "what the app is to be sent is too long";
 
 /// Framing and the fields of one hop, which no configuration sets.
 const WRITTEN_BY_US: NameSet = NameSet::HOP_BY_HOP.with(&[Name::ContentLength, Name::Expect]);

@@ -1,6 +1,7 @@
 //! Connections to the apps.
 
 pub mod pool;
+pub mod resolve;
 
 use std::io;
 use std::pin::pin;

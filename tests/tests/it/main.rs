@@ -16,6 +16,7 @@ mod headers;
 mod hop_by_hop;
 mod hsts;
 mod redirect;
+mod resolver;
 mod routing;
 
 // WebSockets.
@@ -57,6 +58,7 @@ mod real_ip;
 mod refusals;
 mod site;
 mod variables;
+mod variables_led;
 
 // Bugs that were found.
 mod regression;

@@ -158,7 +158,7 @@ impl UpstreamFields {
                 (b"proxy_redirect", rest) => {
                     defaults = false;
                     if rest != [b"off"] {
-                        redirects.add(rest, Some(&proxy), name.as_bytes(), &mut registry).unwrap();
+                        redirects.add(rest, &proxy, name.as_bytes(), &mut registry).unwrap();
                     }
                 }
                 (_, [b"off"]) => {}

@@ -126,7 +126,9 @@ impl App {
 
     fn fill_in(&self, conf: &str) -> String {
         let socket = self.unix.address().strip_prefix("unix:").unwrap();
-        conf.replace("UPSTREAM", self.tcp.address()).replace("SOCKET", socket)
+        let port = self.tcp.port().to_string();
+        let conf = conf.replace("UPSTREAM", self.tcp.address()).replace("APP_PORT", &port);
+        conf.replace("SOCKET", socket)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Scenarios as text.
 //!
 //! Above the line `=== requests` stands the inside of an http block, in which `PORT` is the port it
-//! listens on, `UPSTREAM` the app's address, `SOCKET` the path of its Unix socket and `ROOT` a
-//! folder. Below stand requests, one a line:
+//! listens on, `UPSTREAM` the app's address, `APP_PORT` its port, `SOCKET` the path of its Unix
+//! socket and `ROOT` a folder. Below stand requests, one a line:
 //!
 //! ```text
 //! GET /x                       with Host: a.test and Connection: close

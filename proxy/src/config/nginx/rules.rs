@@ -57,6 +57,7 @@ pub(super) fn arguments(
         "proxy_redirect" if directive.args().len() == 1 => {
             one_of(directive, 0, &["off", "default"])
         }
+        "resolver" => resolver(directive),
         "return" => return_code(directive),
         "rewrite" if directive.args().len() == 3 => {
             one_of(directive, 2, &["last", "break", "redirect", "permanent"])
@@ -287,6 +288,21 @@ fn error_page(directive: &Directive) -> Result<(), String> {
             None | Some(499) => return Err(format!("invalid value \"{text}\"")),
             Some(300..=599) => {}
             Some(_) => return Err(format!("value \"{text}\" must be between 300 and 599")),
+        }
+    }
+    Ok(())
+}
+
+fn resolver(directive: &Directive) -> Result<(), String> {
+    for number in 0..directive.args().len() {
+        let word = directive.text(number);
+        let right = match word.split_once('=') {
+            Some(("valid", time)) => values::seconds(time.as_bytes()).is_some(),
+            Some(("ipv4" | "ipv6", switch)) => matches!(switch, "on" | "off"),
+            _ => true,
+        };
+        if !right {
+            return Err(format!("invalid parameter: {word}"));
         }
     }
     Ok(())

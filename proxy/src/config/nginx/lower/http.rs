@@ -97,9 +97,14 @@ impl<'t> Lower<'t> {
             );
             return None;
         }
-        if let Target::Host { name, port: None } = &target
+        if let Target::Host { name, port } = &target
             && let Some(group) = self.upstreams.get(name.as_bytes())
         {
+            if let Some(port) = port {
+                let what = format!("upstream \"{name}\" may not have port {port}");
+                self.problem(directive, what);
+                return None;
+            }
             return Some(group.clone());
         }
         let addresses = self.resolve(directive, &target, 80);

@@ -152,7 +152,11 @@ impl<'t> Lower<'t> {
     }
 
     fn note(&mut self, directive: &Directive, what: impl Into<String>) {
-        self.notes.push(said(Some(&directive.place), what.into(), None));
+        let note = said(Some(&directive.place), what.into(), None);
+        // A line that several places inherit is spoken of once.
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// The value, or its error as a problem of this directive.

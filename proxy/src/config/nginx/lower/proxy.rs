@@ -1,10 +1,13 @@
 //! `proxy_*`: the request as the app gets it, and its answer on the way back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::tree::Directive;
+use super::super::values;
 use super::Lower;
 use super::scope::Scope;
+use crate::config::Resolving;
 use crate::route::cookies::Cookies;
 use crate::route::fields::Fields;
 use crate::route::http::{Proxy, RequestBody};
@@ -36,11 +39,16 @@ impl<'t> Lower<'t> {
             let compiled = Template::compile(line.arg(0), &mut self.registry);
             self.check(line, compiled)
         });
+        let resolving = if upstream.is_none() { self.resolving(scope) } else { None };
+        if let Some(line) = scope.line("proxy_http_version").filter(|line| line.arg(0) == b"1.0") {
+            self.note(line, "the app is spoken to in HTTP/1.1: it may answer in HTTP/1.0");
+        }
         let redirects = self.redirects(scope, &pass, around);
         Some(Arc::new(Proxy {
             redirects,
             pass,
             upstream,
+            resolving,
             fields,
             method,
             passes_request_fields: scope.flag("proxy_pass_request_headers", true),
@@ -56,6 +64,20 @@ impl<'t> Lower<'t> {
             ignores_abort: scope.flag("proxy_ignore_client_abort", false),
             passes_trailers: scope.flag("proxy_pass_trailers", false),
         }))
+    }
+
+    /// Which of the addresses that a name has are taken, and how long they are good for.
+    fn resolving(&mut self, scope: &Scope<'t>) -> Option<Resolving> {
+        let line = scope.line("resolver")?;
+        self.note(line, "names are looked up by this machine's resolver, not by those listed here");
+        let says = |word: &[u8]| line.args().iter().any(|given| given.bytes == *word);
+        let valid = line.args().iter().find_map(|word| word.bytes.strip_prefix(b"valid="));
+        Some(Resolving {
+            valid: valid.and_then(values::seconds).unwrap_or(VALID),
+            timeout: scope.time("resolver_timeout").unwrap_or(TIMEOUT),
+            v4: !says(b"ipv4=off"),
+            v6: !says(b"ipv6=off"),
+        })
     }
 
     /// A body of the configuration's counts more than none, as in nginx.
@@ -86,7 +108,7 @@ impl<'t> Lower<'t> {
         if lines.iter().any(|line| line.slices() == [b"off"]) {
             return redirects;
         }
-        self.each(&lines, |words, registry| redirects.add(words, Some(pass), name, registry));
+        self.each(&lines, |words, registry| redirects.add(words, pass, name, registry));
         redirects
     }
 
@@ -125,6 +147,11 @@ fn hidden(scope: &Scope<'_>) -> Vec<Vec<u8>> {
     hidden.retain(|name| !passed.contains(name));
     hidden
 }
+
+/// The system does not say how long an address is good for.
+const VALID: Duration = Duration::from_secs(10);
+/// nginx's.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What nginx hides unless told otherwise, without Date: there the app knows best.
 const HIDDEN: &[&[u8]] = &[

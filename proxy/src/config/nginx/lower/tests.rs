@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::super::read;
 use super::*;
-use crate::config::{Keepalive, ListenAddress, Protocols, Tickets};
+use crate::config::{Keepalive, ListenAddress, Protocols, Resolving, Tickets};
 use crate::limits::Limits;
 use crate::respond;
 use crate::route::http::{Content, Host, Location, Proxy, RequestBody};
@@ -356,6 +356,10 @@ fn groups_and_what_is_refused_of_them() {
         refused("server { location / {\nproxy_pass https://127.0.0.1:1; } }"),
         ["2 TLS to the app (https:// in \"proxy_pass\") is not supported yet"]
     );
+    assert_eq!(
+        refused(&format!("{group}\nserver {{ location / {{ proxy_pass http://app:81; }} }}")),
+        ["2 upstream \"app\" may not have port 81"]
+    );
 }
 
 #[test]
@@ -410,6 +414,34 @@ fn cookie_flags_that_are_none_are_noted() {
     let loaded =
         lowered(&format!("server {{ location / {{ proxy_pass http://127.0.0.1:1; {flags} }} }}"));
     assert_eq!(notes(&loaded), "\"never\" is no flag of a cookie: nothing is set\n");
+}
+
+#[test]
+fn names_are_looked_up_where_a_resolver_is_named() {
+    let proxied = "set $a app; proxy_pass http://$a;";
+    let loaded = lowered(&format!(
+        "server {{ location / {{ {proxied} }}
+         location /a {{ resolver 127.0.0.11 valid=1m ipv6=off; {proxied} }}
+         location /b {{ resolver [::1]; resolver_timeout 5s; {proxied} }} }}"
+    ));
+    let said = "names are looked up by this machine's resolver, not by those listed here\n";
+    assert_eq!(notes(&loaded), said.repeat(2));
+    let [none, a, b] = [1, 2, 3].map(|number| proxy(location(&loaded, number)).resolving);
+    assert_eq!(none, None);
+    let how = |how: Option<Resolving>| {
+        how.map(|how| (how.valid.as_secs(), how.timeout.as_secs(), how.v4, how.v6))
+    };
+    assert_eq!(how(a), Some((60, 30, true, false)));
+    assert_eq!(how(b), Some((10, 5, true, true)));
+}
+
+#[test]
+fn what_several_places_inherit_is_noted_once() {
+    let locations = "location / { proxy_pass http://127.0.0.1:1; }
+         location /a { proxy_pass http://127.0.0.1:1; proxy_http_version 1.1; }
+         location /b { proxy_pass http://127.0.0.1:1; }";
+    let loaded = lowered(&format!("proxy_http_version 1.0; server {{ {locations} }}"));
+    assert_eq!(notes(&loaded), "the app is spoken to in HTTP/1.1: it may answer in HTTP/1.0\n");
 }
 
 #[test]

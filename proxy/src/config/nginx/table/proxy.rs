@@ -37,6 +37,9 @@ pub(super) const ROWS: &[Row] = &[
     row("proxy_headers_hash_max_size", LEVELS, Number, STREAMS),
     row("proxy_max_temp_file_size", LEVELS, Size, STREAMS),
     row("proxy_request_buffering", LEVELS, Flag, STREAMS),
+    row("proxy_next_upstream", LEVELS, Words(NEXT_UPSTREAM), ONE_SERVER),
+    row("proxy_next_upstream_timeout", LEVELS, Milliseconds, ONE_SERVER),
+    row("proxy_next_upstream_tries", LEVELS, Number, ONE_SERVER),
     row("proxy_send_lowat", LEVELS, Size, STREAMS),
     row("proxy_socket_keepalive", LEVELS, Flag, STREAMS),
     row("proxy_temp_file_write_size", LEVELS, Size, STREAMS),
@@ -80,19 +83,6 @@ pub(super) const ROWS: &[Row] = &[
         Size,
         RefusedUnless("0", "limiting the rate of answers is not supported yet"),
     ),
-    row("proxy_next_upstream", LEVELS, Words(NEXT_UPSTREAM), RefusedUnless("off", RETRY)),
-    row(
-        "proxy_next_upstream_timeout",
-        LEVELS,
-        Milliseconds,
-        NoEffect("it means something with proxy_next_upstream alone"),
-    ),
-    row(
-        "proxy_next_upstream_tries",
-        LEVELS,
-        Number,
-        NoEffect("it means something with proxy_next_upstream alone"),
-    ),
     row("proxy_ssl_certificate", LEVELS, Once(ONE), TLS_DETAIL),
     row("proxy_ssl_certificate_cache", LEVELS, Once(ONE_TO_THREE), TLS_DETAIL),
     row("proxy_ssl_certificate_key", LEVELS, Once(ONE), TLS_DETAIL),
@@ -114,7 +104,9 @@ const PROXY: Treatment = Does(Family::Proxy);
 const STREAMS: Treatment = NoEffect("bodies pass through, never held back nor written to disk");
 const NOT_CACHED: Treatment = NoEffect("nothing is cached");
 const CACHE: &str = "sheen keeps no answers: take it out, or put a cache in front or behind";
-const RETRY: &str = "trying another server is not supported yet: a failed request stays failed";
+const ONE_SERVER: Treatment = NoEffect(
+    "an upstream has one server: a further address of its name is tried if it can't be reached",
+);
 const TLS: &str =
     "TLS to the app is not supported yet: this would have protected the way between them";
 const TLS_DETAIL: Treatment = Refused(TLS);
