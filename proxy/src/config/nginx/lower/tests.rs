@@ -138,7 +138,7 @@ fn bodies_are_bounded_by_location() {
 #[test]
 fn workers_and_what_they_may_have() {
     let text = "worker_processes 3; worker_rlimit_nofile 65535; daemon off; pid run/p;
-        worker_shutdown_timeout 9s; user www-data adm;
+        worker_shutdown_timeout 9s; user root root;
         events { worker_connections 768; } http { server {} }";
     let Config { workers, process, limits, .. } = load_text(text).unwrap().config;
     assert_eq!((workers, process.files), (3, Some(65_535)));
@@ -147,7 +147,7 @@ fn workers_and_what_they_may_have() {
     assert_eq!(limits.timeouts.drain, ms(9_000));
     assert!(!process.daemon && process.pid.unwrap().ends_with("run/p"));
     let user = process.user.unwrap();
-    assert_eq!((user.name.as_str(), user.group.as_deref()), ("www-data", Some("adm")));
+    assert_eq!((user.name.as_str(), user.group.as_deref()), ("root", Some("root")));
     let Config { workers, process, limits, .. } =
         load_text("events {} http { server {} }").unwrap().config;
     assert_eq!((workers, process.files, limits.connections_max), (1, None, None));
