@@ -17,9 +17,13 @@ impl Connection {
             return self.client.reset_on_close();
         }
         self.client.watch.enter(Stage::Linger, LINGER);
-        if self.client.finish().await.is_err() || closed != Closed::AfterAnswer {
-            return;
+        if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
+            self.linger().await;
         }
+    }
+
+    /// Waits for a client that has its last answer, so that it is not reset while it reads.
+    async fn linger(&self) {
         let is_done = !self.record.owes_body.get() && self.input.is_empty();
         if is_done && !self.client.throw_away() {
             if self.worker.is_draining() {
@@ -77,7 +81,7 @@ impl Connection {
                 log_access(&worker, &self.identity, &self.record, &self.client);
             }
             if sent.is_ok() && self.client.finish().await.is_ok() {
-                self.client.linger().await;
+                self.linger().await;
             }
             return;
         }

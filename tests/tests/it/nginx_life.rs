@@ -16,18 +16,20 @@ use tempfile::TempDir;
 use tungstenite::protocol::Role;
 
 const OWN: &str = "server { listen 127.0.0.1:HTTP_PORT; listen 127.0.0.1:HTTPS ssl;
-    ssl_certificate site.crt; ssl_certificate_key site.key; return 200 x; }";
+    ssl_certificate site.crt; ssl_certificate_key site.key; location / { return 200 x; }
+    location /fault { proxy_pass http://127.0.0.1:1; } }";
 
 #[test]
 fn quit_does_not_wait_for_clients_that_have_their_answer() {
-    for late in [false, true] {
+    for (late, target, status) in [(false, "/", 200), (true, "/", 200), (false, "/fault", 502)] {
         let mut running = Running::start(OWN, &[NAME]);
+        running.sheen.allow_log("connect() failed");
         let open = [Client::plain(running.http), Client::tls(running.https, NAME)];
         let mut open = open.map(|mut client| {
-            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"));
             if !late {
                 client.send("\r\n");
-                client.answer("GET");
+                assert_eq!(client.answer("GET").status(), status);
             }
             client
         });
@@ -38,7 +40,7 @@ fn quit_does_not_wait_for_clients_that_have_their_answer() {
             running.sheen.log().wait_for("shutting down; 2 connections");
             for client in &mut open {
                 client.send("\r\n");
-                assert_eq!(client.answer("GET").status(), 200);
+                assert_eq!(client.answer("GET").status(), status);
             }
         }
         // They stay, and close nothing.
