@@ -68,7 +68,9 @@ pub fn bind_all(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Active>, Vec<String>> {
     let (mut active, mut problems) = (Vec::new(), Vec::new());
-    for listen in wanted {
+    // Asked of all before any is bound: `*:80` and `127.0.0.1:80` of ours stand in each other's way.
+    let held: Vec<_> = wanted.iter().map(|listen| is_held(listen, &known)).collect();
+    for (listen, held) in wanted.iter().zip(held) {
         // Several may say port 0 and mean one each.
         let is_free = |known: &Active| !active.iter().any(|taken: &Active| taken.key == known.key);
         let any_port = listen.address.tcp().is_some_and(|address| address.port() == 0);
@@ -86,12 +88,16 @@ pub fn bind_all(
         }
         let found = match known.claim(listen) {
             Some((address, sockets)) => tune(listen, &sockets).map(|()| (address, sockets)),
+<<<<<<< HEAD
             None => match bind(listen, workers, &known) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     bind_later(listen, workers, &mut tries, &known, error)
                 }
                 result => result,
             },
+=======
+            None => held.and_then(|()| bind(listen, workers)),
+>>>>>>> main
         };
         match found {
             Ok((address, sockets)) => {
@@ -167,11 +173,22 @@ fn tune(listen: &Listen, sockets: &[OwnedFd]) -> io::Result<()> {
     sockets.iter().try_for_each(|socket| listener::tune(socket.as_fd(), &listen.options))
 }
 
-fn bind(
-    listen: &Listen,
-    workers: usize,
-    known: &Known,
-) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
+/// Errors: another process has the address. SO_REUSEPORT would let a second sheen steal half of the
+/// connections without a word. Where this process or the one before listens on that port already,
+/// nobody is asked: it will stop when the workers have the new sockets.
+fn is_held(listen: &Listen, known: &Known) -> io::Result<()> {
+    let Some(address) = listen.address.tcp().filter(|address| address.port() != 0) else {
+        return Ok(());
+    };
+    let active = known.active.iter().map(|active| &active.address);
+    let mut ours = active.chain(known.inherited.iter().map(|(address, _)| address));
+    if ours.any(|ours| ours.tcp().is_some_and(|ours| ours.port() == address.port())) {
+        return Ok(());
+    }
+    listener::bind_alone(address, &listen.options).map(drop)
+}
+
+fn bind(listen: &Listen, workers: usize) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
     let address = match &listen.address {
         ListenAddress::Tcp(address) => *address,
         ListenAddress::Unix(path) => {
@@ -179,12 +196,6 @@ fn bind(
             return Ok((listen.address.clone(), Arc::new([socket])));
         }
     };
-    // SO_REUSEPORT would let a second sheen steal half of the connections without a word. Where
-    // this process listens on that port already, it will stop when the workers have the new sockets.
-    let ours = known.active.iter().filter_map(|active| active.address.tcp());
-    if address.port() != 0 && !ours.into_iter().any(|ours| ours.port() == address.port()) {
-        drop(listener::bind_alone(address, &listen.options)?);
-    }
     let first = listener::bind(address, &listen.options)?;
     let bound = listener::local_address(first.as_fd())?;
     let mut sockets = vec![first];

@@ -55,9 +55,13 @@ pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u
     // RFC 9110 section 8.6.
     let bodyless = is_bodyless(status);
     if !bodyless {
-        out.extend_from_slice(b"Content-Type: ");
-        out.extend_from_slice(kind);
-        out.extend_from_slice(format!("\r\nContent-Length: {}\r\n", text.len()).as_bytes());
+        // `default_type ""` leaves it to the client.
+        if !kind.is_empty() {
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(kind);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(format!("Content-Length: {}\r\n", text.len()).as_bytes());
     }
     out.extend_from_slice(answer.fields);
     out.extend_from_slice(answer.connection);

@@ -31,6 +31,12 @@ impl Ongoing {
         intercepts
     }
 
+    /// The status that an app's answer goes on with: that of the error whose page it is.
+    pub fn status_of(&self, status: u16) -> u16 {
+        let overriding = self.state.status_override;
+        if overriding > 0 && status >= 200 { overriding } else { status }
+    }
+
     /// True when trailers of ours follow the body of an answer of that status.
     pub fn adds_trailers(&self, status: u16) -> bool {
         self.in_force().added.trailers.adds_any(status)
@@ -65,12 +71,12 @@ impl Ongoing {
         raw: &[u8],
         outgoing: &Outgoing<'_>,
     ) -> u16 {
-        let overriding = self.state.status_override;
-        let status = if overriding > 0 && head.status >= 200 { overriding } else { head.status };
+        let status = self.status_of(head.status);
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let at = self.location;
-        let mut handed = self.handed_fields().to_vec();
+        let mut handed = std::mem::take(&mut self.challenge);
+        handed.extend_from_slice(self.handed_fields());
         let keeps = self.http.variables.reads.answer_fields;
         self.keep_upstream(raw);
         self.kept.sent = KeptHead::default();
@@ -111,6 +117,7 @@ impl Ongoing {
             }
         });
         rewrite::end_answer(out, outgoing);
+        self.in_force().files.settings.complete(status, out);
         if keeps {
             self.kept.sent = KeptHead::of_answer(out.clone());
         }

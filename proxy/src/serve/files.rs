@@ -12,7 +12,7 @@ use crate::files::{self, Answer, Asked, Found};
 use crate::h1::kept::KeptHead;
 use crate::h1::rewrite;
 use crate::respond;
-use crate::route::added::Added;
+use crate::route::added::{self, Added};
 use crate::route::phases::{Decision, Run};
 
 /// A line for the error log.
@@ -88,6 +88,7 @@ pub(super) fn seek(
         Found::NotSatisfiable(line) => {
             // As nginx has it: these were added before the range was looked at.
             added.append(Some(200), &mut run.context, range);
+            added::drop_validators(range);
             range.extend_from_slice(&line);
             run.fail(416, location)
         }
@@ -118,6 +119,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     if ongoing.rest().keeps {
         ongoing.in_force().keeping.announce(&mut head);
     }
+    head.append(&mut ongoing.challenge);
     head.extend_from_slice(ongoing.handed_fields());
     head.extend_from_slice(lines.etag);
     if status == 416 {
@@ -136,6 +138,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     });
     head.extend_from_slice(lines.ranges);
     head.extend_from_slice(b"\r\n");
+    ongoing.in_force().files.settings.complete(status, &mut head);
     if keeps {
         ongoing.kept.sent = KeptHead::of_answer(head.clone());
     }

@@ -63,6 +63,7 @@ pub(super) fn arguments(
             one_of(directive, 2, &["last", "break", "redirect", "permanent"])
         }
         "server" if context == UPSTREAM => address::member(directive.args()).map(drop),
+        "server_name" => server_name(directive),
         "set" => variable(directive, 0),
         "ssl_session_cache" => session_cache(directive),
         "use" if !WAYS_TO_WAIT.contains(&&*directive.text(0)) => {
@@ -335,6 +336,19 @@ fn proxy_pass(
             .to_owned());
     }
     Ok(())
+}
+
+/// A star in front stands before a dot with a name behind it.
+fn server_name(directive: &Directive) -> Result<(), String> {
+    let is_wrong = |name: &[u8]| match name {
+        b"." => true,
+        [b'*', rest @ ..] => !matches!(rest, [b'.', _, ..]),
+        _ => false,
+    };
+    match (0..directive.args().len()).find(|number| is_wrong(directive.arg(*number))) {
+        Some(number) => Err(format!("server name \"{}\" is invalid", directive.text(number))),
+        None => Ok(()),
+    }
 }
 
 fn session_cache(directive: &Directive) -> Result<(), String> {

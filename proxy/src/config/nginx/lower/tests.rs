@@ -348,6 +348,8 @@ fn groups_and_what_is_refused_of_them() {
     let loaded = lowered(&format!("{group} server {{ location / {{ proxy_pass http://app; }} }}"));
     let upstream = proxy(location(&loaded, 1)).upstream.clone().unwrap();
     assert_eq!((upstream.name.as_str(), upstream.addresses.len()), ("app", 1));
+    let loaded = lowered(&format!("server {{ location / {{ proxy_pass http://App; }} }} {group}"));
+    assert_eq!(proxy(location(&loaded, 1)).upstream.clone().unwrap().name, "app");
     assert_eq!(
         refused("upstream app {\nserver 127.0.0.1:1;\nserver 127.0.0.1:2;\n}\nserver {}"),
         ["3 choosing between several servers of an \"upstream\" is not supported yet"]
