@@ -69,7 +69,7 @@ pub fn bind_all(
 ) -> Result<Vec<Active>, Vec<String>> {
     let (mut active, mut problems) = (Vec::new(), Vec::new());
     // Asked of all before any is bound: `*:80` and `127.0.0.1:80` of ours stand in each other's way.
-    let held: Vec<_> = wanted.iter().map(|listen| is_held(listen, &known)).collect();
+    let held: Vec<_> = wanted.iter().map(|listen| wait_for(listen, &known, &mut tries)).collect();
     for (listen, held) in wanted.iter().zip(held) {
         // Several may say port 0 and mean one each.
         let is_free = |known: &Active| !active.iter().any(|taken: &Active| taken.key == known.key);
@@ -88,16 +88,7 @@ pub fn bind_all(
         }
         let found = match known.claim(listen) {
             Some((address, sockets)) => tune(listen, &sockets).map(|()| (address, sockets)),
-<<<<<<< HEAD
-            None => match bind(listen, workers, &known) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    bind_later(listen, workers, &mut tries, &known, error)
-                }
-                result => result,
-            },
-=======
             None => held.and_then(|()| bind(listen, workers)),
->>>>>>> main
         };
         match found {
             Ok((address, sockets)) => {
@@ -209,28 +200,24 @@ fn bind(listen: &Listen, workers: usize) -> io::Result<(ListenAddress, Arc<[Owne
     Ok((bound, sockets.into()))
 }
 
-/// Asks again for an address that another had, as often as there are tries left.
-fn bind_later(
-    listen: &Listen,
-    workers: usize,
-    tries: &mut u32,
-    known: &Known,
-    mut error: io::Error,
-) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
-    if *tries > 1 {
-        let words = errno::words(&error);
-        let words = format!("bind() to {} failed ({words}), trying again", listen.address);
-        announce(Level::Warn, words);
-    }
-    while *tries > 1 && error.kind() == io::ErrorKind::AddrInUse {
-        *tries -= 1;
-        thread::park_timeout(BIND_PAUSE);
-        match bind(listen, workers, known) {
-            Err(again) => error = again,
-            bound => return bound,
+/// Asks for an address as often as there are tries, while another has it.
+fn wait_for(listen: &Listen, known: &Known, tries: &mut u32) -> io::Result<()> {
+    let mut is_said = false;
+    loop {
+        match is_held(listen, known) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && *tries > 1 => {
+                if !is_said {
+                    let words = errno::words(&error);
+                    let words = format!("bind() to {} failed ({words})", listen.address);
+                    announce(Level::Warn, format!("{words}, trying again"));
+                }
+                is_said = true;
+                *tries -= 1;
+                thread::park_timeout(BIND_PAUSE);
+            }
+            result => return result,
         }
     }
-    Err(error)
 }
 
 fn bind_words(address: &ListenAddress, error: &io::Error) -> String {
