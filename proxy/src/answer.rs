@@ -333,8 +333,9 @@ impl Exchange<'_> {
         let keep_upstream = length != Length::UntilClose
             && !is_dropped
             && self.upgrade == Upgrade::None
+            && !head.fields.lists(Name::Connection, b"close")
             && match head.version {
-                Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
+                Version::Http11 => true,
                 Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
             };
         let outgoing =
