@@ -309,19 +309,21 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
-        // `proxy_method` may make HEAD of another method, and another of HEAD; `error_page` may make
-        // an answer that has a body one that has none, and the other way round.
+        // `proxy_method` may make HEAD of another method, and another of HEAD.
         let asks_head = self.ongoing.map_or(to_head, |ongoing| ongoing.borrow().asks_head);
-        let status = self.ongoing.map_or(head.status, |it| it.borrow().status_for(head.status));
-        let takes_none = to_head || framing::is_bodyless(status);
-        let bodyless = asks_head || takes_none;
-        let is_left = takes_none && !asks_head && !framing::is_bodyless(head.status);
-        let length = framing::answer(head, bodyless).map_err(|refusal| self.refused(refusal))?;
+        let framed = framing::answer(head, asks_head).map_err(|refusal| self.refused(refusal))?;
+        let ongoing = self.ongoing.map(RefCell::borrow);
+        let status = ongoing.as_ref().map_or(head.status, |it| it.status_of(head.status));
+        // A page may be shown with a status that has no body: what the app sends for one stays here.
+        let is_dropped = (to_head || framing::is_bodyless(status)) && framed != Length::None;
+        let length = if is_dropped { Length::None } else { framed };
         let mut body = OutgoingBody::of(length, status, to_head, version);
         let has_chunks = version == Version::Http11;
-        let adds = self.ongoing.is_some_and(|ongoing| ongoing.borrow().adds_trailers(head.status));
-        let framed = matches!(body, OutgoingBody::Sized(_) | OutgoingBody::Chunked);
-        let trailers = (adds && has_chunks && framed).then_some(head.status);
+        let adds = ongoing.as_ref().is_some_and(|ongoing| ongoing.adds_trailers(status));
+        let passed = ongoing.as_ref().is_none_or(|ongoing| ongoing.passes_trailers());
+        drop(ongoing);
+        let has_body = matches!(body, OutgoingBody::Sized(_) | OutgoingBody::Chunked);
+        let trailers = (adds && has_chunks && has_body).then_some(status);
         if trailers.is_some() {
             body = OutgoingBody::Chunked;
         }
@@ -331,16 +333,16 @@ impl Exchange<'_> {
             && body != OutgoingBody::UntilClose
             && !self.worker.is_draining();
         let keep_upstream = length != Length::UntilClose
-            && !is_left
+            && !is_dropped
             && self.upgrade == Upgrade::None
+            && !head.fields.lists(Name::Connection, b"close")
             && match head.version {
-                Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
+                Version::Http11 => true,
                 Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
             };
         let outgoing =
             Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts(), body };
         self.write_head(out, head, raw, &outgoing);
-        let passed = self.ongoing.is_none_or(|ongoing| ongoing.borrow().passes_trailers());
         let onward = match trailers {
             Some(_) => Onward::OpenChunks,
             None if has_chunks => Onward::Framed { trailers: passed },

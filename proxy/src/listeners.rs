@@ -6,10 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 
-use crate::config::{Listen, ListenAddress};
+use crate::config::{Level, Listen, ListenAddress};
 use crate::errno;
 use crate::io::listener;
+use crate::life::voice::announce;
+use crate::limits::BIND_PAUSE;
 use crate::worker::{Bound, Protocol};
 
 /// A listener that the workers have. Its sockets stay open here too: for workers to come, and for
@@ -52,18 +55,22 @@ impl Active {
     }
 }
 
-/// Sockets for every address that is wanted.
+/// Sockets for every address that is wanted. Addresses that others have are asked for `tries` times in
+/// all: who has them may be about to end.
 ///
 /// Errors: every address that can't be had, with the likely cause.
 pub fn bind_all(
     wanted: &[Listen],
     workers: usize,
+    mut tries: u32,
     mut known: Known,
     next_key: &mut usize,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Active>, Vec<String>> {
     let (mut active, mut problems) = (Vec::new(), Vec::new());
-    for listen in wanted {
+    // Asked of all before any is bound: `*:80` and `127.0.0.1:80` of ours stand in each other's way.
+    let held: Vec<_> = wanted.iter().map(|listen| wait_for(listen, &known, &mut tries)).collect();
+    for (listen, held) in wanted.iter().zip(held) {
         // Several may say port 0 and mean one each.
         let is_free = |known: &Active| !active.iter().any(|taken: &Active| taken.key == known.key);
         let any_port = listen.address.tcp().is_some_and(|address| address.port() == 0);
@@ -81,7 +88,7 @@ pub fn bind_all(
         }
         let found = match known.claim(listen) {
             Some((address, sockets)) => tune(listen, &sockets).map(|()| (address, sockets)),
-            None => bind(listen, workers, &known),
+            None => held.and_then(|()| bind(listen, workers)),
         };
         match found {
             Ok((address, sockets)) => {
@@ -157,11 +164,22 @@ fn tune(listen: &Listen, sockets: &[OwnedFd]) -> io::Result<()> {
     sockets.iter().try_for_each(|socket| listener::tune(socket.as_fd(), &listen.options))
 }
 
-fn bind(
-    listen: &Listen,
-    workers: usize,
-    known: &Known,
-) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
+/// Errors: another process has the address. SO_REUSEPORT would let a second sheen steal half of the
+/// connections without a word. Where this process or the one before listens on that port already,
+/// nobody is asked: it will stop when the workers have the new sockets.
+fn is_held(listen: &Listen, known: &Known) -> io::Result<()> {
+    let Some(address) = listen.address.tcp().filter(|address| address.port() != 0) else {
+        return Ok(());
+    };
+    let active = known.active.iter().map(|active| &active.address);
+    let mut ours = active.chain(known.inherited.iter().map(|(address, _)| address));
+    if ours.any(|ours| ours.tcp().is_some_and(|ours| ours.port() == address.port())) {
+        return Ok(());
+    }
+    listener::bind_alone(address, &listen.options).map(drop)
+}
+
+fn bind(listen: &Listen, workers: usize) -> io::Result<(ListenAddress, Arc<[OwnedFd]>)> {
     let address = match &listen.address {
         ListenAddress::Tcp(address) => *address,
         ListenAddress::Unix(path) => {
@@ -169,12 +187,6 @@ fn bind(
             return Ok((listen.address.clone(), Arc::new([socket])));
         }
     };
-    // SO_REUSEPORT would let a second sheen steal half of the connections without a word. Where
-    // this process listens on that port already, it will stop when the workers have the new sockets.
-    let ours = known.active.iter().filter_map(|active| active.address.tcp());
-    if address.port() != 0 && !ours.into_iter().any(|ours| ours.port() == address.port()) {
-        drop(listener::bind_alone(address, &listen.options)?);
-    }
     let first = listener::bind(address, &listen.options)?;
     let bound = listener::local_address(first.as_fd())?;
     let mut sockets = vec![first];
@@ -186,6 +198,26 @@ fn bind(
         }
     }
     Ok((bound, sockets.into()))
+}
+
+/// Asks for an address as often as there are tries, while another has it.
+fn wait_for(listen: &Listen, known: &Known, tries: &mut u32) -> io::Result<()> {
+    let mut is_said = false;
+    loop {
+        match is_held(listen, known) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && *tries > 1 => {
+                if !is_said {
+                    let words = errno::words(&error);
+                    let words = format!("bind() to {} failed ({words})", listen.address);
+                    announce(Level::Warn, format!("{words}, trying again"));
+                }
+                is_said = true;
+                *tries -= 1;
+                thread::park_timeout(BIND_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn bind_words(address: &ListenAddress, error: &io::Error) -> String {

@@ -18,17 +18,20 @@
 //! gets the whole. The error pages and the absolute form of a redirect are the caller's.
 
 mod body;
+mod charset;
 pub mod conditional;
 pub mod date;
 mod open;
 mod types;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::iter;
 use std::ops::Range;
 
 pub use body::{FileBody, send};
+pub use charset::Charset;
 pub use conditional::{IfModifiedSince, Rules};
 pub use open::Trouble;
 pub use types::Types;
@@ -44,6 +47,7 @@ use open::{Opened, quoted};
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub types: Types,
+    pub charset: Option<Charset>,
     /// `etag`.
     pub etag: bool,
     pub rules: Rules,
@@ -51,7 +55,21 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { types: Types::default(), etag: true, rules: Rules::default() }
+        Self { types: Types::default(), charset: None, etag: true, rules: Rules::default() }
+    }
+}
+
+impl Settings {
+    /// The type without a charset of ours: `given` by an app, or that of the URI's extension.
+    pub fn media<'a>(&'a self, given: &'a [u8], uri: &[u8]) -> &'a [u8] {
+        if given.is_empty() { self.types.of(uri) } else { given }
+    }
+
+    /// Puts the charset behind the type in an answer that is whole.
+    pub fn complete(&self, status: u16, answer: &mut Vec<u8>) {
+        if let Some(charset) = &self.charset {
+            charset.complete(status, answer);
+        }
     }
 }
 
@@ -238,13 +256,12 @@ fn write(
     // A page that is shown with 304 says what it would be; a file that has not changed does not.
     let says_content = status != 204 && !parts.is_empty();
     let has_body = says_content && status != 304 && asked.method != b"HEAD";
-    let media = match asked.media {
-        b"" => settings.types.of(asked.uri),
-        media => media,
-    };
+    let media = settings.media(asked.media, asked.uri);
     // No file can hold a boundary that nobody knows beforehand.
     let boundary = || RandomState::new().build_hasher().finish();
-    let multipart = (parts.len() > 1).then(|| Multipart::new(boundary(), media, size));
+    let of_part =
+        || settings.charset.as_ref().map_or(Cow::Borrowed(media), |it| it.of(media, status));
+    let multipart = (parts.len() > 1).then(|| Multipart::new(boundary(), &of_part(), size));
 
     let mut fields = Vec::with_capacity(256);
     if says_content {

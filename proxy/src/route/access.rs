@@ -1,6 +1,6 @@
 //! `allow` and `deny`: who may have the content of a location, by the client's address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -52,8 +52,7 @@ impl Whom {
         Ok(match text {
             "all" => Self::All,
             "unix:" => Self::Unix,
-            _ if text.contains('/') => Self::Net(text.parse().map_err(|_| invalid())?),
-            _ => Self::Net(text.parse::<IpAddr>().map(IpNet::from).map_err(|_| invalid())?),
+            _ => Self::Net(network(text).ok_or_else(invalid)?),
         })
     }
 
@@ -61,6 +60,40 @@ impl Whom {
     pub fn has_low_bits(&self) -> bool {
         matches!(self, Self::Net(net) if net.addr() != net.network())
     }
+}
+
+/// An address, or a network with its bits: `10.0.0.0/8`.
+pub fn network(text: &str) -> Option<IpNet> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let address = match ipv4(address) {
+        Some(address) => address.into(),
+        None => address.parse::<IpAddr>().ok()?,
+    };
+    match bits {
+        Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            IpNet::new(address, bits.parse().ok()?).ok()
+        }
+        Some(_) => None,
+        None => Some(address.into()),
+    }
+}
+
+/// Four numbers between three dots, as nginx reads them everywhere: decimal, whatever zeros they
+/// begin with, and 0 where none stands.
+pub fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0_u8; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let digit = |number: u8, byte: u8| {
+            let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+            number.checked_mul(10)?.checked_add(digit)
+        };
+        *octet = parts.next()?.bytes().try_fold(0, digit)?;
+    }
+    parts.next().is_none().then(|| octets.into())
 }
 
 #[cfg(test)]
@@ -96,7 +129,31 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_read_as_nginx_reads_them() {
+        for (text, address) in [
+            ("10.0.0.1", Some([10, 0, 0, 1])),
+            ("010.0.0.01", Some([10, 0, 0, 1])),
+            ("0000255.8.09.1", Some([255, 8, 9, 1])),
+            ("10..0.", Some([10, 0, 0, 0])),
+            ("...", Some([0; 4])),
+            ("256.0.0.1", None),
+            ("10.0.0", None),
+            ("10.0.0.1.", None),
+            (".10.0.0.1", None),
+            ("+1.0.0.1", None),
+            ("0x1.0.0.1", None),
+            ("", None),
+        ] {
+            assert_eq!(ipv4(text), address.map(Ipv4Addr::from), "{text}");
+        }
+    }
+
+    #[test]
     fn whom_is_read_as_nginx_reads_it() {
+        assert_eq!(Whom::parse("010.0.0.0/08"), Whom::parse("10.0.0.0/8"));
+        for text in ["10.0.0.0/+8", "10.0.0.0/", "10.0.0.0/8/8", "::/129", "1.2.3.4/33"] {
+            assert!(Whom::parse(text).is_err(), "{text}");
+        }
         for text in ["", "alle", "unix", "10.0.0.0/33", "10.0.0", "example.com", "10.0.0.1:80"] {
             assert_eq!(Whom::parse(text), Err(format!("invalid parameter \"{text}\"")));
         }

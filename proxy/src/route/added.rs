@@ -19,16 +19,17 @@ pub struct Added {
 impl Added {
     /// Appends the lines to an answer of our own; `out` holds the lines before.
     pub fn append(&self, status: Option<u16>, context: &mut Context<'_>, out: &mut Vec<u8>) {
+        let common = status.unwrap_or(200);
         let fresh = self.expires.as_ref().and_then(|_| {
             let last_modified = find_line(out, b"Last-Modified: ").and_then(date::parse);
-            self.freshness(status.unwrap_or(200), last_modified, context)
+            self.freshness(common, last_modified, context)
         });
         if fresh.is_some() {
             drop_freshness(out);
         }
-        for (name, text) in [(Name::LastModified, "last-modified"), (Name::Etag, "etag")] {
-            if self.replaces(name, None, status.unwrap_or(200)) {
-                drop_lines(out, &[text]);
+        for (known, name) in VALIDATORS {
+            if self.replaces(known, None, common) {
+                drop_lines(&[name], out);
             }
         }
         self.append_with(fresh.as_ref(), status, context, out);
@@ -76,19 +77,29 @@ impl Added {
 
 /// Takes out the lines that `expires` takes the place of.
 pub fn drop_freshness(lines: &mut Vec<u8>) {
-    drop_lines(lines, &["expires", "cache-control"]);
+    drop_lines(&[b"expires", b"cache-control"], lines);
 }
 
-fn drop_lines(lines: &mut Vec<u8>, names: &[&str]) {
+/// Takes out the validators, which are not those of a page.
+pub fn drop_validators(lines: &mut Vec<u8>) {
+    drop_lines(&VALIDATORS.map(|(_, name)| name), lines);
+}
+
+/// Takes out the lines of these fields, whose names are in lower case.
+fn drop_lines(names: &[&[u8]], lines: &mut Vec<u8>) {
     let is_one = |line: &&[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        names.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()))
+        names.iter().any(|one| name.eq_ignore_ascii_case(one))
     };
     if lines.split(|byte| *byte == b'\n').any(|line| is_one(&line)) {
         let kept = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_one(line));
         *lines = kept.flatten().copied().collect();
     }
 }
+
+/// What `add_header` replaces rather than adds to, also with nothing.
+const VALIDATORS: [(Name, &[u8]); 2] =
+    [(Name::LastModified, b"last-modified"), (Name::Etag, b"etag")];
 
 /// The value of the line that begins so, in the spelling we write it in.
 fn find_line<'a>(lines: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {

@@ -111,7 +111,11 @@ impl Map {
         } else {
             self.find_key(key)
         };
-        number.or_else(|| self.regexes.find(value, state, variables).copied()).or(self.default)
+        // As in nginx, expressions say nothing of an empty value, `~^$` neither.
+        if number.is_some() || key.is_empty() {
+            return number.or(self.default);
+        }
+        self.regexes.find(key, state, variables).copied().or(self.default)
     }
 
     /// `key` is in lower case.

@@ -53,6 +53,7 @@ pub mod cookies;
 pub mod error_page;
 pub mod escape;
 pub mod evaluate;
+mod exclusion;
 pub mod expires;
 pub mod facts;
 pub mod fields;

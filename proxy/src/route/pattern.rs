@@ -1,7 +1,9 @@
 //! PCRE patterns as nginx's files have them, translated to the syntax of a linear-time engine.
 //!
-//! What has no linear-time form (look-around, back-references, possessive and atomic groups,
+//! What has no linear-time form (look-around but for one, back-references, possessive and atomic groups,
 //! recursion) is refused with the reason.
+
+use super::exclusion;
 
 /// The same pattern for `regex_syntax` in byte mode; one difference is left: where `$` stands inside
 /// a group, the group may hold the final newline that PCRE leaves out.
@@ -105,6 +107,12 @@ impl Translator<'_> {
             self.copy(1);
             return Ok(());
         };
+        let (before, group) = self.pattern.split_at(self.at);
+        if let Some(form) = exclusion::translate(before, group, END) {
+            self.out.push_str(&form);
+            self.at = self.pattern.len();
+            return Ok(());
+        }
         for (start, what) in REFUSED_GROUPS {
             if kind.starts_with(start.as_bytes()) {
                 return Err(no_linear_form(what));

@@ -242,28 +242,19 @@ impl<'r, 'c> Run<'r, 'c> {
         self.context.state.root = server.settings[self.location].root;
     }
 
-    /// As `enter`; false where a client may not come: the location is `internal`.
-    fn enter_from_outside(&mut self, location: usize) -> bool {
-        self.enter(location);
-        !self.server.settings[location].internal || self.context.state.internal
-    }
-
     fn find_location(&mut self) -> Phase {
         let server = self.server;
         let state = &mut *self.context.state;
         state.uri_changed = false;
-        match server.locations.find(state, self.context.variables) {
-            Place::Location(location) => {
-                if self.enter_from_outside(location) {
-                    Phase::LocationRewrite
-                } else {
-                    self.error(404)
-                }
-            }
+        let place = server.locations.find(state, self.context.variables);
+        let (Place::Location(location) | Place::MissingSlash(location)) = place;
+        self.enter(location);
+        if server.settings[location].internal && !self.context.state.internal {
+            return self.error(404);
+        }
+        match place {
+            Place::Location(_) => Phase::LocationRewrite,
             Place::MissingSlash(location) => {
-                if !self.enter_from_outside(location) {
-                    return self.error(404);
-                }
                 let state = &mut *self.context.state;
                 state.output.clear();
                 let name = server.locations.name(location);
@@ -356,6 +347,12 @@ impl<'r, 'c> Run<'r, 'c> {
     fn redirect_to_template(&mut self, template: &Template) -> Phase {
         let mut target = self.context.state.lend();
         self.context.append(template, &mut target);
+        let context = &self.context;
+        if template.as_text().is_none()
+            && let Some(root) = context.variables.roots.get(context.state.root)
+        {
+            root.drop_doubled(&context.state.uri, &mut target);
+        }
         let (uri, args) =
             if target.starts_with(b"@") { (&*target, &b""[..]) } else { uri::split_args(&target) };
         let phase = self.redirect_internally(uri, args);
@@ -401,7 +398,10 @@ impl<'r, 'c> Run<'r, 'c> {
         self.context.state.closes |= matches!(status, 400 | 413 | 414 | 495..=497 | 500 | 501);
         match self.error_page(status) {
             Some(phase) => phase,
-            None => Phase::Done(Decision::Status { status, location: self.location }),
+            None => {
+                let status = told(status);
+                Phase::Done(Decision::Status { status, location: self.location })
+            }
         }
     }
 
@@ -424,7 +424,7 @@ impl<'r, 'c> Run<'r, 'c> {
         let page = settings.error_pages.find(status)?;
         state.failed = status;
         state.status_override = match page.status {
-            Override::Keep => status,
+            Override::Keep => told(status),
             Override::Own => 0,
             Override::Status(status) => status,
         };
@@ -450,6 +450,12 @@ impl<'r, 'c> Run<'r, 'c> {
         self.context.state.take_back(target);
         Some(phase)
     }
+}
+
+/// What a client is told of what nginx says to itself and `error_page` about certificates, and of
+/// plain HTTP where TLS is spoken.
+fn told(status: u16) -> u16 {
+    if matches!(status, 495..=497) { 400 } else { status }
 }
 
 const METHODS: &[&[u8]] = &[

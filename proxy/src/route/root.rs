@@ -76,6 +76,19 @@ impl Root {
             name.splice(..0, location.iter().copied());
         }
     }
+
+    /// Takes the location's name off where the last argument of `try_files`, with variables in it,
+    /// says it twice for an alias: `/app//app/index.html?$args`. nginx takes it off as it does with
+    /// files, and people have learned to write it so.
+    pub(super) fn drop_doubled(&self, uri: &[u8], target: &mut Vec<u8>) {
+        let How::Alias(len) = self.how else { return };
+        let Some(location) = uri.get(..len) else { return };
+        let rest = target.strip_prefix(location);
+        // Without a slash it would be no URI, and what nobody can have meant.
+        if rest.is_some_and(|rest| rest.starts_with(b"/")) {
+            target.drain(..len);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ impl Ongoing {
         intercepts
     }
 
-    /// The status that the client gets for one of the app's: that of an `error_page` that led here.
-    pub fn status_for(&self, status: u16) -> u16 {
+    /// The status that an app's answer goes on with: that of the error whose page it is.
+    pub fn status_of(&self, status: u16) -> u16 {
         let overriding = self.state.status_override;
         if overriding > 0 && status >= 200 { overriding } else { status }
     }
@@ -71,12 +71,13 @@ impl Ongoing {
         raw: &[u8],
         outgoing: &Outgoing<'_>,
     ) -> u16 {
-        let status = self.status_for(head.status);
+        let status = self.status_of(head.status);
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
         let is_emptied = self.state.status_override > 0 && matches!(status, 204 | 304);
         let at = self.location;
-        let mut handed = self.handed_fields().to_vec();
+        let mut handed = std::mem::take(&mut self.challenge);
+        handed.extend_from_slice(self.handed_fields());
         let keeps = self.http.variables.reads.answer_fields;
         self.keep_upstream(raw);
         self.kept.sent = KeptHead::default();
@@ -118,6 +119,7 @@ impl Ongoing {
             }
         });
         rewrite::end_answer(out, outgoing);
+        self.in_force().files.settings.complete(status, out);
         if keeps {
             self.kept.sent = KeptHead::of_answer(out.clone());
         }

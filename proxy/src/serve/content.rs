@@ -52,7 +52,11 @@ impl Contents<'_> {
         head: &KeptHead,
     ) -> ControlFlow<Choice, Decision> {
         let place = &self.host.locations[location];
-        if !self.is_judged && is_too_large(self.host, location, self.length) {
+        if !self.is_judged
+            && let Some(bytes) = too_large(self.host, location, self.length)
+        {
+            let words = format!("client intended to send too large body: {bytes} bytes");
+            self.complaints.borrow_mut().push((Level::Error, words));
             (self.is_judged, self.is_refused, self.is_spent) = (true, true, true);
             self.length = Length::None;
             return ControlFlow::Continue(run.fail(413, location));
@@ -106,9 +110,12 @@ pub(super) fn whole(body: &[u8], length: Length) -> Option<&[u8]> {
     }
 }
 
-fn is_too_large(host: &Host, location: usize, length: Length) -> bool {
-    let limit = host.locations[location].limits.request_body_bytes_max;
-    matches!((length, limit), (Length::Sized(bytes), Some(limit)) if bytes > limit)
+/// How many bytes a body says it has, if the location does not take so many.
+fn too_large(host: &Host, location: usize, length: Length) -> Option<u64> {
+    match (length, host.locations[location].limits.request_body_bytes_max) {
+        (Length::Sized(bytes), Some(limit)) if bytes > limit => Some(bytes),
+        _ => None,
+    }
 }
 
 /// What `try_files` and `if (-f ...)` ask of the file system; a call that may wait for the disk.

@@ -9,11 +9,10 @@ use super::plan::Deed;
 use crate::config::Level;
 use crate::files::date;
 use crate::files::{self, Answer, Asked, Found};
-use crate::h1::head::Version;
 use crate::h1::kept::KeptHead;
 use crate::h1::rewrite;
 use crate::respond;
-use crate::route::added::Added;
+use crate::route::added::{self, Added};
 use crate::route::phases::{Decision, Run};
 
 /// A line for the error log.
@@ -89,6 +88,7 @@ pub(super) fn seek(
         Found::NotSatisfiable(line) => {
             // As nginx has it: these were added before the range was looked at.
             added.append(Some(200), &mut run.context, range);
+            added::drop_validators(range);
             range.extend_from_slice(&line);
             run.fail(416, location)
         }
@@ -114,14 +114,12 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     date::append(i64::try_from(now.as_secs()).unwrap_or_default(), &mut head);
     head.extend_from_slice(b"\r\n");
     head.extend_from_slice(lines.content);
-    head.extend_from_slice(match (ongoing.rest().keeps, ongoing.terms.version) {
-        (false, _) => b"Connection: close\r\n",
-        (true, Version::Http10) => b"Connection: keep-alive\r\n",
-        (true, Version::Http11) => b"",
-    });
+    let connection = respond::connection(ongoing.rest().keeps, ongoing.terms.version);
+    head.extend_from_slice(connection);
     if ongoing.rest().keeps {
         ongoing.in_force().keeping.announce(&mut head);
     }
+    head.append(&mut ongoing.challenge);
     head.extend_from_slice(ongoing.handed_fields());
     head.extend_from_slice(lines.etag);
     if status == 416 {
@@ -141,6 +139,7 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     });
     head.extend_from_slice(lines.ranges);
     head.extend_from_slice(b"\r\n");
+    ongoing.in_force().files.settings.complete(status, &mut head);
     if keeps {
         ongoing.kept.sent = KeptHead::of_answer(head.clone());
     }

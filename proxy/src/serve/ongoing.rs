@@ -9,7 +9,7 @@ use super::accel::Handed;
 use super::files::Complaint;
 use super::plan::Left;
 use super::request::Proxied;
-use crate::config::{ErrorLog, Level};
+use crate::config::{ErrorLog, Level, LogTargets};
 use crate::context::HeldHttp;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
@@ -231,8 +231,9 @@ impl Ongoing {
     }
 
     /// Where its errors go; `None`: where those of the process go.
-    pub fn error_logs(&self) -> Option<&[ErrorLog]> {
-        self.http.hosts[self.host].error_logs.as_deref()
+    pub fn error_logs(&self) -> Option<(&LogTargets, &[ErrorLog])> {
+        let logs = self.http.hosts[self.host].error_logs.as_deref();
+        logs.map(|logs| (&self.http.logs, logs))
     }
 
     /// What the app is asked for, for the error log.

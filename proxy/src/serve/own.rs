@@ -118,7 +118,8 @@ impl Reply {
         if ongoing.rest().keeps {
             ongoing.in_force().keeping.announce(&mut fields);
         }
-        let (bytes, body) = self.written(ongoing, &fields);
+        let (mut bytes, body) = self.written(ongoing, &fields);
+        ongoing.in_force().files.settings.complete(self.status, &mut bytes);
         if keeps {
             ongoing.kept.sent = KeptHead::of_answer(bytes[..bytes.len() - body as usize].to_vec());
         }
@@ -132,16 +133,14 @@ impl Reply {
             server: ongoing.in_force().server,
             fields,
             hsts: b"",
-            keep_alive: ongoing.rest().keeps,
+            connection: respond::connection(ongoing.rest().keeps, ongoing.terms.version),
             to_head: ongoing.terms.to_head,
         };
         let mut bytes = Vec::new();
         let body = match &self.text {
             Some(text) => {
-                let kind = match ongoing.handed_media() {
-                    b"" => ongoing.in_force().files.settings.types.of(&ongoing.state.uri),
-                    media => media,
-                };
+                let (given, uri) = (ongoing.handed_media(), &ongoing.state.uri);
+                let kind = ongoing.in_force().files.settings.media(given, uri);
                 respond::write_text(&mut bytes, &answer, kind, text)
             }
             None => respond::write(&mut bytes, &answer),

@@ -146,7 +146,10 @@ impl Asked<'_> {
                 "TLS to the app (https:// in \"proxy_pass\") is not supported yet",
             ));
         }
-        if let Some(group) = self.http.upstreams.get(url.host).filter(|_| url.port.is_none()) {
+        let group = |name: &[u8]| self.http.upstreams.get(name).filter(|_| url.port.is_none());
+        let is_lower = !url.host.iter().any(u8::is_ascii_uppercase);
+        let other_case = || if is_lower { None } else { group(&url.host.to_ascii_lowercase()) };
+        if let Some(group) = group(url.host).or_else(other_case) {
             return Ok(Named::Known(group.clone()));
         }
         let name = String::from_utf8_lossy(url.host).into_owned();

@@ -238,6 +238,7 @@ const PLACES: &[Place] = &[
         index: &[b"/a/page.html"],
         settings: || Settings {
             types: types(b"application/x-y"),
+            charset: None,
             etag: false,
             rules: Rules { if_modified_since: IfModifiedSince::Before, ..Rules::default() },
         },
@@ -250,6 +251,7 @@ const PLACES: &[Place] = &[
         index: &[b"index.html"],
         settings: || Settings {
             types: Types::new([], b""),
+            charset: None,
             etag: true,
             rules: Rules { if_modified_since: IfModifiedSince::Off, ranges_max: 1 },
         },

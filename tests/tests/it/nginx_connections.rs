@@ -95,7 +95,7 @@ fn heads_are_as_large_as_their_server_allows() {
         "server { listen 127.0.0.1:HTTP_PORT; large_client_header_buffers 2 2k; return 200 x; }
         server { listen 127.0.0.1:HTTPS; return 200 y; }";
     let running = Running::start(http, &[NAME]);
-    running.sheen.allow_log("request target is too long");
+    running.sheen.allow_log("client sent too long URI");
     running.sheen.allow_log("client sent too large request headers");
     let ask = |address, target: usize, fields: usize| {
         let mut client = Client::plain(address);

@@ -2,7 +2,7 @@
 //! lives.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -196,4 +196,25 @@ fn a_test_says_that_the_machine_has_no_such_address() {
     assert!(code == Some(1) && said.contains(words), "{said}");
     let (code, said) = tested(&taken.to_string());
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// nginx binds the wildcard alone and tells by the address that a connection has come to.
+#[test]
+fn an_address_and_the_wildcard_share_a_port() {
+    let servers: String = ["127.0.0.1:HTTP_PORT", "HTTP_PORT", "127.0.0.2:HTTP_PORT"]
+        .map(|listen| format!("server {{ listen {listen}; return 200 {listen}; }}\n"))
+        .concat();
+    let running = Running::start(&format!("access_log off; {servers}"), &[NAME]);
+    let port = running.http.port();
+    let seen = |last| Client::plain((Ipv4Addr::new(127, 0, 0, last), port).into()).get(NAME, "/");
+    for (last, who) in [(1, "127.0.0.1:"), (2, "127.0.0.2:"), (3, "")] {
+        assert_eq!(seen(last).text(), format!("{who}{port}"));
+    }
+    let conf = running.sheen.dir.path().join("nginx.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, text.replace("127.0.0.2:", "127.0.0.3:")).unwrap();
+    assert_eq!(running.sheen.hup(), Reload::Done);
+    for (last, who) in [(1, "127.0.0.1:"), (3, "127.0.0.3:"), (2, "")] {
+        assert_eq!(seen(last).text(), format!("{who}{port}"));
+    }
 }

@@ -293,6 +293,31 @@ fn an_alias_without_its_slash_does_not_lead_out() {
 }
 
 #[test]
+fn a_page_for_401_still_asks_for_credentials() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\
+                  Content-Length: 2\r\n\r\nno";
+    let app = Upstream::answering(answer);
+    let other = Upstream::answering(ok("other"));
+    let http = format!(
+        "server {{ listen 127.0.0.1:HTTP_PORT; root ROOT; proxy_intercept_errors on;
+            error_page 401 /page; location = /page {{ }} location = /text {{ return 401 text; }}
+            location / {{ proxy_pass http://{0}; }}
+            location /to/text {{ error_page 401 /text; proxy_pass http://{0}; }}
+            location /other {{ proxy_pass http://{1}; }}
+            location /to/app {{ error_page 401 /other; proxy_pass http://{0}; }} }}",
+        app.address(),
+        other.address()
+    );
+    let prepare = |root: &Path| std::fs::write(root.join("page"), "page").unwrap();
+    let running = Running::prepared(&http, &[NAME], &[], prepare);
+    for (path, body) in [("/", "page"), ("/to/text", "text"), ("/to/app", "other")] {
+        let answer = running.get(NAME, path);
+        assert_eq!((answer.status(), &*answer.text()), (401, body), "{path}");
+        assert_eq!(answer.field("www-authenticate"), Some("Basic realm=\"x\""), "{path}");
+    }
+}
+
+#[test]
 fn what_is_odd_about_files_is_noted_in_nginxs_words() {
     let dir = tempfile::TempDir::new().unwrap();
     let http = "types { text/css css; text/x-css CSS; } server { index /a b; listen 8080; }";

@@ -8,6 +8,7 @@ use super::lex::Word;
 use super::values;
 use crate::config::Keepalive;
 use crate::config::address::UNIX_PATH_BYTES_MAX;
+use crate::route::access::ipv4;
 
 /// One `listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +111,8 @@ impl Listen {
         match (name, value) {
             ("default_server" | "default", None) => self.default_server = true,
             ("ssl", None) => self.ssl = true,
-            ("http2", None) => self.http2 = true,
+            // What came before it is taken for it, as nginx did for a while.
+            ("http2" | "spdy", None) => self.http2 = true,
             ("quic", None) => self.quic = true,
             ("proxy_protocol", None) => self.proxy_protocol = true,
             ("reuseport", None) => self.reuseport = true,
@@ -173,10 +175,10 @@ fn listen_address(text: &str) -> Result<(ListenAddress, RangeInclusive<u16>), &'
     let address = match host {
         "" => return Err("no host"),
         "*" => ListenAddress::Ip(Ipv4Addr::UNSPECIFIED.into()),
-        host => match host.parse::<Ipv4Addr>() {
-            Ok(ip) => ListenAddress::Ip(ip.into()),
-            Err(_) if !is_host(host) => return Err(HOST_NOT_FOUND),
-            Err(_) => ListenAddress::Host(host.to_owned()),
+        host => match ipv4(host) {
+            Some(ip) => ListenAddress::Ip(ip.into()),
+            None if !is_host(host) => return Err(HOST_NOT_FOUND),
+            None => ListenAddress::Host(host.to_owned()),
         },
     };
     Ok((address, ports))
@@ -298,10 +300,10 @@ pub(super) fn target(text: &str) -> Result<Target, &'static str> {
     if host.is_empty() {
         return Err("no host");
     }
-    Ok(match host.parse::<Ipv4Addr>() {
-        Ok(ip) => Target::Ip { ip: ip.into(), port },
-        Err(_) if !is_host(host) => return Err(HOST_NOT_FOUND),
-        Err(_) => Target::Host { name: host.to_owned(), port },
+    Ok(match ipv4(host) {
+        Some(ip) => Target::Ip { ip: ip.into(), port },
+        None if !is_host(host) => return Err(HOST_NOT_FOUND),
+        None => Target::Host { name: host.to_owned(), port },
     })
 }
 
@@ -418,6 +420,7 @@ mod tests {
              rcvbuf=8k sndbuf=1m fastopen=3 ipv6only=off so_keepalive=30m::10",
         );
         assert!(listen.ssl && listen.http2 && listen.default_server && listen.proxy_protocol);
+        assert!(heard("443 ssl spdy").http2);
         assert!(listen.reuseport && listen.deferred && listen.bind && !listen.quic);
         assert_eq!((listen.backlog, listen.fast_open), (Some(511), Some(3)));
         assert_eq!((listen.receive_buffer, listen.send_buffer), (Some(8192), Some(1 << 20)));

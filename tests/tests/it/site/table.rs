@@ -45,6 +45,7 @@ pub(super) const SITE: &str = r#"
         location /fixed/ { try_files /fixed/none /fixed/there.txt =404; }
         location /gone/ { try_files $uri =410; }
         location /try/ { try_files $uri/ $uri =404; }
+        location /tryslash/ { alias ROOT/site/plain/; try_files $uri/ =404; }
         location /tryalias/ { alias ROOT/other/; try_files $uri $uri/ /alias/x?y=$args; }
         location /trycode/ { try_files $uri =418; error_page 418 = @app; }
 
@@ -74,6 +75,23 @@ pub(super) const SITE: &str = r#"
         location /notypes/ { types { } default_type ''; }
         location /etag/ { etag off; if_modified_since before; max_ranges 0; }
         location /etag/a { etag off; if_modified_since off; max_ranges 1; }
+        location /charset/ {
+            alias ROOT/site/plain/; charset utf-8;
+            types { text/plain txt; text/css css; image/x JS; }
+            location ~ all$ { charset_types *; proxy_pass http://FAIL; }
+            location /charset/app { proxy_pass http://APP; }
+            location /charset/said { add_header X-Type "$sent_http_content_type"; proxy_pass http://APP; }
+            location ~ css$ { add_header X-Type "$sent_http_content_type"; charset_types text/css; }
+            location /charset/moved { error_page 404 =302 /charset/a.txt; return 404; }
+            if ($arg_c) { charset koi8-r; }
+        }
+        location /untagged/ {
+            alias ROOT/site/plain/; add_header ETag ""; add_header Last-Modified "";
+        }
+        location /tagged/ {
+            alias ROOT/site/plain/; add_header ETag '"own"';
+            add_header Last-Modified "Sun, 06 Nov 1994 08:49:37 GMT";
+        }
         location /relative/ { absolute_redirect off; }
         location /named/ { server_name_in_redirect on; port_in_redirect off; }
         location /idx/ { index given.$arg_e second.html /plain/a.txt; }
@@ -167,6 +185,9 @@ pub(super) const TARGETS: &[&str] = &[
     "/try/dir",
     "/try/dir/",
     "/try/none",
+    "/tryslash/a.txt",
+    "/tryslash/sub",
+    "/tryslash/none",
     "/tryalias/x",
     "/tryalias/sub",
     "/tryalias/none?b",
@@ -192,6 +213,19 @@ pub(super) const TARGETS: &[&str] = &[
     "/types/a.css",
     "/notypes/a.html",
     "/etag/a.txt",
+    "/charset/a.txt",
+    "/charset/a.txt?c=1",
+    "/charset/x.JS",
+    "/charset/css/site.css",
+    "/charset/none",
+    "/charset/all",
+    "/charset/app",
+    "/charset/moved",
+    "/charset/said",
+    "/untagged/a.txt",
+    "/untagged/none",
+    "/tagged/a.txt",
+    "/tagged/none",
     "/relative/sub",
     "/relative/sub?a",
     "/named/sub",

@@ -6,7 +6,7 @@ use super::super::tree::Directive;
 use super::super::values;
 use super::Lower;
 use super::scope::Scope;
-use crate::files::{Content, IfModifiedSince, Rules, Settings, Types};
+use crate::files::{Charset, Content, IfModifiedSince, Rules, Settings, Types};
 use crate::limits::RANGES_MAX;
 use crate::route::location::Match;
 use crate::route::root::{How, Root};
@@ -53,10 +53,26 @@ impl<'t> Lower<'t> {
                 .map_or(RANGES_MAX, |most| usize::try_from(most).unwrap_or(RANGES_MAX)),
         };
         Content {
-            settings: Settings { types: self.types(scope), etag: scope.flag("etag", true), rules },
+            settings: Settings {
+                types: self.types(scope),
+                charset: self.charset(scope),
+                etag: scope.flag("etag", true),
+                rules,
+            },
             index: self.index(scope),
             logs_not_found: scope.flag("log_not_found", true),
         }
+    }
+
+    fn charset(&mut self, scope: &Scope<'t>) -> Option<Charset> {
+        let line = scope.line("charset").filter(|line| line.arg(0) != b"off")?;
+        if line.arg(0).contains(&b'$') {
+            self.problem(line, "variables in \"charset\" are not supported");
+            return None;
+        }
+        let types: Vec<&[u8]> =
+            scope.lines(&["charset_types"]).iter().flat_map(|line| line.slices()).collect();
+        Some(Charset::new(line.arg(0), (!types.is_empty()).then_some(&types)))
     }
 
     fn types(&mut self, scope: &Scope<'t>) -> Types {

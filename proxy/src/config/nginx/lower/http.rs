@@ -30,7 +30,8 @@ impl<'t> Lower<'t> {
         }
     }
 
-    /// `upstream` groups. One server each: choosing between several is refused.
+    /// `upstream` groups, by their names in lower case. One server each: choosing between several is
+    /// refused.
     pub(super) fn groups(&mut self, block: &'t [Directive]) {
         for directive in all(block, "upstream") {
             let servers: Vec<_> = all(directive.block(), "server").collect();
@@ -55,8 +56,8 @@ impl<'t> Lower<'t> {
             }
             let addresses = self.resolve(server, &member.target, 80);
             let name = directive.text(0).into_owned();
-            let upstream = Arc::new(Upstream { name: name.clone(), addresses });
-            self.upstreams.insert(name.into_bytes().into(), upstream);
+            let key = name.to_ascii_lowercase().into_bytes();
+            self.upstreams.insert(key.into(), Arc::new(Upstream { name, addresses }));
         }
     }
 
@@ -98,7 +99,7 @@ impl<'t> Lower<'t> {
             return None;
         }
         if let Target::Host { name, port } = &target
-            && let Some(group) = self.upstreams.get(name.as_bytes())
+            && let Some(group) = self.upstreams.get(&*name.to_ascii_lowercase().into_bytes())
         {
             if let Some(port) = port {
                 let what = format!("upstream \"{name}\" may not have port {port}");

@@ -247,9 +247,12 @@ fn names_client(level: &Level<'_>) -> bool {
     level.scope.has_below_server(real_ip::NAMES)
 }
 
-/// `$server_name`: the first name, that of `.example.com` without its dot.
+/// `$server_name`: the first name, that of `.example.com` without its dot; an expression as written.
 fn first_name(server: &Server<'_>) -> Box<[u8]> {
     let name = server.names().next().unwrap_or_default();
+    if name.starts_with(b"~") {
+        return name.into();
+    }
     name.strip_prefix(b".").unwrap_or(name).to_ascii_lowercase().into()
 }
 

@@ -6,6 +6,7 @@ use super::super::tree::Directive;
 use super::Lower;
 use super::scope::Scope;
 use crate::config::address::resolve_by_system;
+use crate::route::access::network;
 use crate::route::real_ip::{RealIp, Source};
 
 impl<'t> Lower<'t> {
@@ -29,13 +30,15 @@ impl<'t> Lower<'t> {
         let word = line.text(0);
         if word == "unix:" {
             real_ip.from_unix = true;
-        } else if let Ok(net) = word.parse::<IpNet>() {
+        } else if let Some(mut net) = network(&word) {
             if net.addr() != net.network() && !self.is_noted(line) {
                 self.note(line, format!("low address bits of {word} are meaningless"));
             }
+            // ::ffff:192.0.2.1 is the address of v4 that it stands for.
+            if net.prefix_len() == net.max_prefix_len() {
+                net = net.addr().to_canonical().into();
+            }
             real_ip.from.push(net);
-        } else if let Ok(ip) = word.parse() {
-            real_ip.from.push(IpNet::from(std::net::IpAddr::to_canonical(&ip)));
         } else {
             match resolve_by_system(&word, 0) {
                 Ok(found) => real_ip.from.extend(found.iter().map(|at| IpNet::from(at.ip()))),

@@ -3,10 +3,10 @@
 use super::Takes::{
     Anything, Between, Block, Buffers, Flag, Many, Number, Once, Size, Word, Words,
 };
-use super::Treatment::{NoEffect, Refused, RefusedUnless};
+use super::Treatment::{Does, NoEffect, Refused, RefusedUnless};
 use super::{
-    AT_LEAST_ONE, EVERYWHERE, HTTP, LEVELS, LEVELS_IF, LOCATION, MAIN, NONE, ONE, ONE_OR_TWO,
-    ONE_TO_THREE, Opens, Row, SERVER, TWO, Treatment, row,
+    AT_LEAST_ONE, EVERYWHERE, Family, HTTP, LEVELS, LEVELS_IF, LOCATION, MAIN, NONE, ONE,
+    ONE_OR_TWO, ONE_TO_THREE, Opens, Row, SERVER, TWO, Treatment, row,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -35,14 +35,14 @@ pub(super) const ROWS: &[Row] = &[
     row("postpone_gzipping", LEVELS, Size, AS_SENT),
     row("zstd*", EVERYWHERE, Anything, AS_SENT),
     // Character sets.
-    row("charset", LEVELS_IF, Once(ONE), CHARSET),
+    row("charset", LEVELS_IF, Once(ONE), HTTP_FILTER),
     row(
         "charset_map",
         HTTP,
         Block(TWO, Opens::LinesAlone),
         Refused("answers are never recoded: store files in UTF-8"),
     ),
-    row("charset_types", LEVELS, Many(AT_LEAST_ONE), CHARSET),
+    row("charset_types", LEVELS, Many(AT_LEAST_ONE), HTTP_FILTER),
     row("override_charset", LEVELS_IF, Flag, CHARSET),
     row(
         "source_charset",
@@ -141,7 +141,9 @@ const REPLACE: &str = "answers are passed on as the app sends them: let the app 
 const REPLACING: Treatment = NoEffect("it means something with sub_filter alone");
 const INCLUDES: &str = "answers are passed on as the app sends them: let the app put them together";
 const INCLUDING: Treatment = NoEffect("it means something with ssi alone");
-const CHARSET: Treatment = NoEffect("types are sent as default_type and types say");
+/// What the charset filter does.
+const HTTP_FILTER: Treatment = Does(Family::Http);
+const CHARSET: Treatment = NoEffect("a charset that an app names is left as it is");
 const UPLOADS: &str = "files are served, never taken: let an app take them";
 const UPLOADING: Treatment = NoEffect("it means something with dav_methods alone");
 const LISTING: Treatment = NoEffect("it means something with autoindex alone");
