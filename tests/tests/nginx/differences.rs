@@ -373,6 +373,16 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             }
         },
     },
+    Difference {
+        why: "the default of proxy_redirect is about a location's own proxy_pass: in nginx, about \
+              that of the location around it",
+        shows_in: "answers",
+        even: |request, theirs, ours| {
+            if request.target().starts_with("/outer/in/") {
+                *theirs = ours.clone();
+            }
+        },
+    },
     // What we say ourselves.
     Difference {
         why: "a redirect is no error: the page that error_page has for it is not shown",
