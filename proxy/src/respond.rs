@@ -23,6 +23,9 @@ pub struct Answer<'a> {
 
 /// Writes head and page.
 pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
+    if is_bodyless(answer.status) {
+        return write_text(out, answer, b"", b"");
+    }
     let page = page(answer.status);
     let type_and_length = format!(
         "HTTP/1.1 {:03} {}\r\nServer: {}\r\nContent-Type: text/html; charset=utf-8\r\n\

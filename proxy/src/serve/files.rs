@@ -132,7 +132,8 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
         ongoing.kept.sent = KeptHead::of_answer(own.concat());
     }
     let at = ongoing.location;
-    let seen = Seen { status, ..Seen::default() };
+    // As nginx has it: these were added before the range was looked at.
+    let seen = Seen { status: if status == 206 { 200 } else { status }, ..Seen::default() };
     ongoing.with(&seen, |mut context, host, _| {
         host.locations[at].added.append(Some(status), &mut context, &mut head);
     });

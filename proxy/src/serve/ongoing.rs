@@ -42,6 +42,8 @@ pub struct Ongoing {
     pub(super) upgrade: Upgrade,
     /// The client waits for a 100 before it sends its body.
     pub(super) expects_continue: bool,
+    /// The app was asked with HEAD, whatever the client asked with.
+    pub asks_head: bool,
     /// What an app was told of the body's length: it counts as received.
     pub(super) announced: u64,
     /// Bytes of a body that came in chunks, once it is whole.
