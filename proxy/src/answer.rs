@@ -309,11 +309,13 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
-        let framed = framing::answer(head, to_head).map_err(|refusal| self.refused(refusal))?;
+        // `proxy_method` may make HEAD of another method, and another of HEAD.
+        let asks_head = self.ongoing.map_or(to_head, |ongoing| ongoing.borrow().asks_head);
+        let framed = framing::answer(head, asks_head).map_err(|refusal| self.refused(refusal))?;
         let ongoing = self.ongoing.map(RefCell::borrow);
         let status = ongoing.as_ref().map_or(head.status, |it| it.status_of(head.status));
         // A page may be shown with a status that has no body: what the app sends for one stays here.
-        let is_dropped = framing::is_bodyless(status) && framed != Length::None;
+        let is_dropped = (to_head || framing::is_bodyless(status)) && framed != Length::None;
         let length = if is_dropped { Length::None } else { framed };
         let mut body = OutgoingBody::of(length, status, to_head, version);
         let has_chunks = version == Version::Http11;
@@ -333,8 +335,9 @@ impl Exchange<'_> {
         let keep_upstream = length != Length::UntilClose
             && !is_dropped
             && self.upgrade == Upgrade::None
+            && !head.fields.lists(Name::Connection, b"close")
             && match head.version {
-                Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
+                Version::Http11 => true,
                 Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
             };
         let outgoing =

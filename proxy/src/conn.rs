@@ -11,7 +11,7 @@
 //! | end | answer | last bytes | then |
 //! |---|---|---|---|
 //! | between two requests | none | close_notify, FIN | closed |
-//! | after an answer with `Connection: close` | given | close_notify, FIN | what it still sends is thrown away |
+//! | after an answer with `Connection: close` | given | close_notify, FIN | what it still sends is thrown away; a drain waits for nothing more |
 //! | fault before an answer has begun | an error page | close_notify, FIN | what it still sends is thrown away |
 //! | fault in the middle of an answer | cut | none: a TLS client sees a truncation, a plain one a reset | closed |
 //! | drain or cut | none | close_notify, FIN if they fit | closed |
@@ -24,7 +24,7 @@ use crate::admission::Permit;
 use crate::buf::Buf;
 use crate::context::{Held, Live, Worker};
 use crate::fault::{Cause, Closed, Fault, Refusal, Side};
-use crate::h1::head::{Search, leading_empty_lines};
+use crate::h1::head::{Search, check_begin, leading_empty_lines};
 use crate::io::runtime;
 use crate::io::socket::Socket;
 use crate::limits::{DRAIN_GRACE, Timeouts};
@@ -231,6 +231,7 @@ impl Connection {
             if let Some(head_len) = found {
                 return Ok(Arrival::Head(head_len));
             }
+            check_begin(self.input.data()).map_err(|refusal| self.refuse(refusal))?;
             is_pipelined = false;
             match self.client.read(&mut self.input).await {
                 Ok(Input::Data) => {}
@@ -267,6 +268,7 @@ impl Connection {
 
     async fn exchange(&mut self, head_len: usize) -> Result<Next, Fault> {
         let Plan { terms, deed } = self.plan(head_len)?;
+        self.record.owes_body.set(terms.has_body);
         let (status, fields): (u16, Vec<u8>) = match deed {
             Deed::Forward(mut forward) => return self.forward(terms, &mut forward).await,
             Deed::Redirect { host, target, permanent } => {
@@ -285,8 +287,7 @@ impl Connection {
                 return Ok(after(terms));
             }
             Deed::Challenge(Some(content)) => {
-                let keep_alive = terms.keep_alive && !terms.has_body;
-                let out = respond::challenge(&content, keep_alive, terms.to_head);
+                let out = respond::challenge(&content, connection(terms), terms.to_head);
                 return self.author(head_len, terms, 200, &out).await;
             }
             Deed::AddSlash(location) => (301, location),
@@ -298,7 +299,7 @@ impl Connection {
             server: respond::SERVER,
             fields: &fields,
             hsts: self.hsts(terms.site),
-            keep_alive: terms.keep_alive && !terms.has_body,
+            connection: connection(terms),
             to_head: terms.to_head,
         };
         self.record.sent.set(respond::write(&mut out, &answer));
@@ -367,4 +368,9 @@ impl Connection {
 /// An answer of our own: the connection goes on unless a body is still to come.
 fn after(terms: Terms) -> Next {
     if terms.keep_alive && !terms.has_body { Next::Request } else { Next::Close }
+}
+
+/// What an answer of our own says of that.
+fn connection(terms: Terms) -> &'static [u8] {
+    respond::connection(terms.keep_alive && !terms.has_body, terms.version)
 }

@@ -108,6 +108,8 @@ impl Fault {
     pub fn level(&self) -> Level {
         match (&self.cause, self.side) {
             (Cause::Interrupted(Interrupt::Drain | Interrupt::Cut), _) => Level::Info,
+            // nginx.conf has a limit to raise, and who runs it has to hear of it.
+            (Cause::Refused(Refusal { status: 413, .. }), Side::Client) => Level::Error,
             (_, Side::Client) => Level::Info,
             (_, Side::Upstream | Side::Sheen) => Level::Error,
         }

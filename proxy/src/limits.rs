@@ -124,6 +124,12 @@ pub const TRIES_MAX: usize = 64;
 pub const REQUEST_BODY_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Idle connections to one upstream address that a worker keeps.
 pub const UPSTREAM_IDLE_CONNECTIONS_MAX: usize = 256;
+/// Logs of configurations that were replaced, kept open for the requests that began with them.
+pub const GONE_LOGS_MAX: usize = 64;
+/// How many times a start asks for addresses that others have, and the time between two of them: who
+/// was told to stop may not have ended. nginx's numbers.
+pub const BIND_TRIES: u32 = 5;
+pub const BIND_PAUSE: Duration = Duration::from_millis(500);
 /// Names of apps, made by variables, whose addresses a worker knows.
 pub const NAMES_KNOWN_MAX: usize = 256;
 /// Lookups of such names that may wait for one another.

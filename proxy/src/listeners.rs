@@ -6,10 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 
-use crate::config::{Listen, ListenAddress};
+use crate::config::{Level, Listen, ListenAddress};
 use crate::errno;
 use crate::io::listener;
+use crate::life::voice::announce;
+use crate::limits::BIND_PAUSE;
 use crate::worker::{Bound, Protocol};
 
 /// A listener that the workers have. Its sockets stay open here too: for workers to come, and for
@@ -52,19 +55,21 @@ impl Active {
     }
 }
 
-/// Sockets for every address that is wanted.
+/// Sockets for every address that is wanted. Addresses that others have are asked for `tries` times in
+/// all: who has them may be about to end.
 ///
 /// Errors: every address that can't be had, with the likely cause.
 pub fn bind_all(
     wanted: &[Listen],
     workers: usize,
+    mut tries: u32,
     mut known: Known,
     next_key: &mut usize,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Active>, Vec<String>> {
     let (mut active, mut problems) = (Vec::new(), Vec::new());
     // Asked of all before any is bound: `*:80` and `127.0.0.1:80` of ours stand in each other's way.
-    let held: Vec<_> = wanted.iter().map(|listen| is_held(listen, &known)).collect();
+    let held: Vec<_> = wanted.iter().map(|listen| wait_for(listen, &known, &mut tries)).collect();
     for (listen, held) in wanted.iter().zip(held) {
         // Several may say port 0 and mean one each.
         let is_free = |known: &Active| !active.iter().any(|taken: &Active| taken.key == known.key);
@@ -193,6 +198,26 @@ fn bind(listen: &Listen, workers: usize) -> io::Result<(ListenAddress, Arc<[Owne
         }
     }
     Ok((bound, sockets.into()))
+}
+
+/// Asks for an address as often as there are tries, while another has it.
+fn wait_for(listen: &Listen, known: &Known, tries: &mut u32) -> io::Result<()> {
+    let mut is_said = false;
+    loop {
+        match is_held(listen, known) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && *tries > 1 => {
+                if !is_said {
+                    let words = errno::words(&error);
+                    let words = format!("bind() to {} failed ({words})", listen.address);
+                    announce(Level::Warn, format!("{words}, trying again"));
+                }
+                is_said = true;
+                *tries -= 1;
+                thread::park_timeout(BIND_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn bind_words(address: &ListenAddress, error: &io::Error) -> String {

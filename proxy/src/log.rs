@@ -15,7 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jiff::{Timestamp, tz::TimeZone};
 
 use self::output::{Files, Output};
-use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, UpstreamAddress};
+use crate::config::{
+    AccessFormat, ErrorLog, Level, LogConfig, LogTarget, LogTargets, UpstreamAddress,
+};
 
 mod output;
 mod syslog;
@@ -101,14 +103,19 @@ pub struct Prepared(Box<Files>);
 pub struct Handle {
     sender: SyncSender<Message>,
     level: Level,
-    format: Option<AccessFormat>,
+    format: AccessFormat,
+    logs: LogTargets,
     dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 enum Message {
-    /// Lines for the access log of that number.
-    Access(usize, Vec<u8>),
+    /// Lines for the log of that number.
+    Access {
+        logs: LogTargets,
+        number: usize,
+        lines: Vec<u8>,
+    },
     Error(String),
     Replace(Box<Files>),
     Stop(SyncSender<()>),
@@ -121,8 +128,8 @@ impl Log {
         let dropped = Arc::new(AtomicU64::new(0));
         let count = dropped.clone();
         let LogConfig { access, format, level, .. } = &files.config;
-        let format = access.as_ref().map(|_| *format);
-        let handle = Handle { sender, level: *level, format, dropped };
+        let (logs, format, level) = (access.clone(), *format, *level);
+        let handle = Handle { sender, level, format, logs, dropped };
         std::thread::Builder::new()
             .name("sheen-log".into())
             .spawn(move || write_lines(*files, &receiver, &count))?;
@@ -143,17 +150,30 @@ impl Log {
 
     pub fn replace(&mut self, Prepared(files): Prepared) {
         self.handle.level = files.config.level;
-        self.handle.format = files.config.access.as_ref().map(|_| files.config.format);
+        self.handle.format = files.config.format;
+        self.handle.logs = files.config.access.clone();
         let _ = self.handle.sender.send(Message::Replace(files));
     }
 }
 
 impl Prepared {
+    /// What keeps the process from starting, in the error log if that is no terminal: it is said there
+    /// as well.
+    pub fn lament(&mut self, problems: &[String]) {
+        if self.0.config.error == LogTarget::Stderr {
+            return;
+        }
+        for problem in problems {
+            let line = error_line(Level::Emerg, problem.lines().next().unwrap_or_default());
+            self.0.error(format!("{line}\n").as_bytes());
+        }
+    }
+
     /// The files among the logs.
     pub fn files(&self) -> impl Iterator<Item = &File> {
         self.0.access.iter().chain([&self.0.error]).filter_map(|output| match output {
             Output::File(file) => Some(file),
-            Output::None | Output::Stdout | Output::Stderr | Output::Syslog(_) => None,
+            Output::Stdout | Output::Stderr | Output::Syslog(_) => None,
         })
     }
 }
@@ -197,23 +217,33 @@ impl Sink {
     }
 
     pub fn replace(&self, handle: Handle) {
+        // The numbers of what has been collected are those of before.
+        self.flush();
         *self.handle.borrow_mut() = handle;
     }
 
     pub fn access(&self, access: &Access<'_>) {
-        let Some(format) = self.handle.borrow().format else {
+        if self.handle.borrow().logs.is_empty() {
             return;
-        };
+        }
         let lines = &mut self.lines.borrow_mut()[0];
-        match format {
+        match self.handle.borrow().format {
             AccessFormat::Combined => combined(lines, access),
             AccessFormat::Json => json(lines, access),
         }
         self.hand_over(0, lines, BLOCK_BYTES);
     }
 
-    /// A line of another's making in the access log of that number.
-    pub fn line(&self, number: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    /// A line of another's making in the log of that number among `logs`.
+    pub fn line(&self, logs: &LogTargets, number: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if !Arc::ptr_eq(logs, &self.handle.borrow().logs) {
+            // Of a configuration that was, or is about to be heard of here.
+            let mut lines = Vec::new();
+            write(&mut lines);
+            lines.push(b'\n');
+            let line = Message::Access { logs: logs.clone(), number, lines };
+            return self.handle.borrow().push(line);
+        }
         let all = &mut *self.lines.borrow_mut();
         if all.len() <= number {
             all.resize_with(number + 1, Vec::new);
@@ -225,7 +255,8 @@ impl Sink {
 
     fn hand_over(&self, number: usize, lines: &mut Vec<u8>, least: usize) {
         if lines.len() >= least {
-            self.handle.borrow().push(Message::Access(number, std::mem::take(lines)));
+            let (handle, lines) = (self.handle.borrow(), std::mem::take(lines));
+            handle.push(Message::Access { logs: handle.logs.clone(), number, lines });
         }
     }
 
@@ -233,10 +264,12 @@ impl Sink {
         self.handle.borrow().say(level, words);
     }
 
-    /// One line in the error logs of a server.
-    pub fn say_in(&self, logs: &[ErrorLog], level: Level, words: &str) {
+    /// One line in the error logs of a server, which are among `all`.
+    pub fn say_in(&self, all: &LogTargets, logs: &[ErrorLog], level: Level, words: &str) {
         for log in logs.iter().filter(|log| level <= log.level) {
-            self.line(log.file, |out| out.extend_from_slice(error_line(level, words).as_bytes()));
+            self.line(all, log.file, |out| {
+                out.extend_from_slice(error_line(level, words).as_bytes())
+            });
         }
     }
 
@@ -390,7 +423,8 @@ pub fn local_offset_s() -> i32 {
     offset
 }
 
-fn error_line(level: Level, words: impl fmt::Display) -> String {
+/// A line of the error log, without its end.
+pub fn error_line(level: Level, words: impl fmt::Display) -> String {
     format!("{} [{}] {}#0: {words}", error_time(), level.word(), std::process::id())
 }
 
@@ -403,9 +437,12 @@ fn write_lines(mut files: Files, messages: &Receiver<Message>, dropped: &AtomicU
     let mut complained = Instant::now();
     while let Ok(message) = messages.recv() {
         match message {
-            Message::Access(number, lines) => files.access(number, &lines),
+            Message::Access { logs, number, lines } => files.access(&logs, number, &lines),
             Message::Error(line) => files.error(line.as_bytes()),
-            Message::Replace(new) => files = *new,
+            Message::Replace(new) => {
+                let before = std::mem::replace(&mut files, *new);
+                files.succeed(before);
+            }
             Message::Stop(done) => {
                 let _ = done.send(());
                 return;

@@ -19,19 +19,18 @@ use sheen::{demo, prepare};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os()) {
-        Ok(command) => command,
-        Err(refusal) => return ExitCode::from(refusal.print()),
-    };
+    match cli::parse(std::env::args_os()) {
+        Ok(command) => obey(command),
+        Err(refusal) => ExitCode::from(refusal.print()),
+    }
+}
+
+fn obey(command: Command) -> ExitCode {
     match command {
         Command::Directives => print(table::print().as_bytes()),
-        Command::Version => {
-            eprint!("{}", cli::version());
-            ExitCode::SUCCESS
-        }
-        Command::VersionLong => {
-            eprint!("{}", cli::version_long());
-            ExitCode::SUCCESS
+        Command::Version { long, then } => {
+            eprint!("{}", if long { cli::version_long() } else { cli::version() });
+            then.map_or(ExitCode::SUCCESS, |command| obey(*command))
         }
         Command::Check { source, quiet } => check(&source, quiet),
         Command::Dump { source, quiet } => {
@@ -120,10 +119,12 @@ fn signal(source: &Source, word: remote::Word) -> ExitCode {
         }
     };
     let pid_file = config.process.pid.as_deref().unwrap_or(Path::new(PID_FILE));
+    let voice = remote::Voice::new(source.named_error_log());
+    voice.say(Level::Notice, "signal process started");
     match remote::send(word, pid_file) {
         Ok(()) => ExitCode::SUCCESS,
         Err((level, words)) => {
-            announce(level, words);
+            voice.say(level, &words);
             ExitCode::FAILURE
         }
     }

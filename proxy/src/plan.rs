@@ -309,8 +309,10 @@ fn add_slash(target: &Target<'_>) -> Vec<u8> {
 
 /// RFC 9112 section 9.3.
 pub fn wants_keep_alive(head: &RequestHead<'_, '_>) -> bool {
-    match head.version {
-        Version::Http11 => !head.fields.lists(Name::Connection, b"close"),
-        Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
-    }
+    // "close" has the last word, RFC 9112 section 9.3.
+    !head.fields.lists(Name::Connection, b"close")
+        && match head.version {
+            Version::Http11 => true,
+            Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
+        }
 }

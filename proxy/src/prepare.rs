@@ -45,7 +45,7 @@ pub fn check(config: &Config) -> Result<Vec<Problem>, Vec<Problem>> {
     let mut warnings: Vec<Problem> = warnings.into_iter().map(plain).collect();
     problems.extend(listeners::absent(&config.listeners).into_iter().map(plain));
     let log = &config.log;
-    let logs = log.access.iter().chain(&log.others).chain([&log.error]);
+    let logs = log.access.iter().chain([&log.error]);
     let logs = logs.filter_map(|target| match target {
         LogTarget::File(path) => Some(path.as_path()),
         LogTarget::Stdout | LogTarget::Stderr | LogTarget::Syslog(_) => None,

@@ -36,6 +36,8 @@ pub struct Record {
     pub is_pipelined: Cell<bool>,
     /// True exactly when the client may have bytes of an answer: no other can be given.
     pub answering: Cell<bool>,
+    /// True exactly when the client may still be sending the request's body.
+    pub owes_body: Cell<bool>,
     /// What its log lines go by, where nginx.conf says it.
     pub ongoing: RefCell<Option<Box<Ongoing>>>,
     /// Shared with `ongoing`.
@@ -57,6 +59,7 @@ impl Default for Record {
             is_complete: Cell::new(false),
             is_pipelined: Cell::new(false),
             answering: Cell::new(false),
+            owes_body: Cell::new(false),
             ongoing: RefCell::new(None),
             tries: Rc::default(),
             by_kernel: Cell::new(false),
@@ -82,6 +85,7 @@ impl Record {
         self.is_complete.set(false);
         self.is_pipelined.set(false);
         self.answering.set(false);
+        self.owes_body.set(false);
         self.ongoing.replace(None);
         self.tries.clear();
         self.by_kernel.set(false);
@@ -229,7 +233,7 @@ pub fn log_event(
         }
     }
     match ongoing.and_then(Ongoing::error_logs) {
-        Some(logs) => worker.log.say_in(logs, level, &words),
+        Some((all, logs)) => worker.log.say_in(all, logs, level, &words),
         None => worker.log.say(level, words),
     }
 }

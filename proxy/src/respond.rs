@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use crate::h1::framing::is_bodyless;
+use crate::h1::head::Version;
 
 /// A status with its page.
 #[derive(Debug, Clone, Copy)]
@@ -14,13 +15,17 @@ pub struct Answer<'a> {
     /// Whole field lines besides the usual ones.
     pub fields: &'a [u8],
     pub hsts: &'a [u8],
-    pub keep_alive: bool,
+    /// See [`connection`].
+    pub connection: &'static [u8],
     /// HEAD gets no body.
     pub to_head: bool,
 }
 
 /// Writes head and page.
 pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
+    if is_bodyless(answer.status) {
+        return write_text(out, answer, b"", b"");
+    }
     let page = page(answer.status);
     let type_and_length = format!(
         "HTTP/1.1 {:03} {}\r\nServer: {}\r\nContent-Type: text/html; charset=utf-8\r\n\
@@ -36,9 +41,7 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) -> u64 {
     }
     out.extend_from_slice(answer.fields);
     out.extend_from_slice(answer.hsts);
-    if !answer.keep_alive {
-        out.extend_from_slice(b"Connection: close\r\n");
-    }
+    out.extend_from_slice(answer.connection);
     out.extend_from_slice(b"\r\n");
     if answer.to_head {
         return 0;
@@ -64,15 +67,23 @@ pub fn write_text(out: &mut Vec<u8>, answer: &Answer<'_>, kind: &[u8], text: &[u
         out.extend_from_slice(format!("Content-Length: {}\r\n", text.len()).as_bytes());
     }
     out.extend_from_slice(answer.fields);
-    if !answer.keep_alive {
-        out.extend_from_slice(b"Connection: close\r\n");
-    }
+    out.extend_from_slice(answer.connection);
     out.extend_from_slice(b"\r\n");
     if answer.to_head || bodyless {
         return 0;
     }
     out.extend_from_slice(text);
     text.len() as u64
+}
+
+/// The line that says whether the connection goes on. A client of HTTP/1.1 takes that for granted,
+/// one of HTTP/1.0 has to be told (RFC 9112 section 9.3).
+pub fn connection(keeps: bool, client: Version) -> &'static [u8] {
+    match (keeps, client) {
+        (false, _) => b"Connection: close\r\n",
+        (true, Version::Http10) => b"Connection: keep-alive\r\n",
+        (true, Version::Http11) => b"",
+    }
 }
 
 /// Appends the Server field.
@@ -83,15 +94,14 @@ pub fn server(name: &str, out: &mut Vec<u8>) {
 }
 
 /// The answer to an ACME challenge.
-pub fn challenge(content: &[u8], keep_alive: bool, to_head: bool) -> Vec<u8> {
-    let connection = if keep_alive { "" } else { "Connection: close\r\n" };
+pub fn challenge(content: &[u8], connection: &'static [u8], to_head: bool) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nServer: sheen\r\nContent-Type: text/plain\r\n\
-         Content-Length: {}\r\n{connection}\r\n",
+         Content-Length: {}\r\n",
         content.len()
     );
     let body = if to_head { b"" } else { content };
-    [head.as_bytes(), body].concat()
+    [head.as_bytes(), connection, b"\r\n", body].concat()
 }
 
 /// Writes the answer to plain HTTP on a TLS port: nginx's words, which people search for. Returns

@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::life::pidfile::PidFile;
 use crate::life::privileges::Privileges;
 use crate::life::upgrade::{self, Legacy};
 use crate::life::voice::{self, Voice, announce};
+use crate::limits::BIND_TRIES;
 use crate::listeners::{self, Active, Known};
 use crate::log::Log;
 use crate::prepare;
@@ -68,8 +70,11 @@ impl From<String> for StartError {
 /// Errors: what keeps it from starting, all that can be said at once; later, a worker that failed.
 pub fn run(config: Config, reload: Reload, origin: Origin) -> Result<(), StartError> {
     let Origin { starter, legacy } = origin;
+    // Whoever sees the sockets may send these already, and they would end a process that is not ready
+    // for them.
+    let signals = Signals::new([SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH]).map_err(unheard)?;
     let mut server = Server::start(config, legacy)?;
-    let result = server.appear(starter).and_then(|()| server.serve(&reload));
+    let result = server.appear(starter, signals).and_then(|()| server.serve(&reload));
     server.leave();
     Ok(result?)
 }
@@ -126,13 +131,14 @@ impl Server {
             prepare::sources(&config, &mut notes).map_err(|problem| emerg(vec![problem]))?;
         let (store, report) = Store::open(sources).map_err(emerg)?;
         let ids = prepare::user(&config, &mut warnings)?;
-        let logs = Log::prepare(&config.log).map_err(|error| error.to_string())?;
+        let mut logs = Log::prepare(&config.log).map_err(|error| error.to_string())?;
         let Legacy { sockets: inherited, predecessor } = legacy;
         let known = Known { active: Vec::new(), inherited };
         let (workers, mut next_key) = (config.workers, 0);
-        let listeners =
-            listeners::bind_all(&config.listeners, workers, known, &mut next_key, &mut notes)
-                .map_err(StartError)?;
+        let (wanted, next) = (&config.listeners, &mut next_key);
+        let listeners = listeners::bind_all(wanted, workers, BIND_TRIES, known, next, &mut notes)
+            .inspect_err(|problems| logs.lament(problems))
+            .map_err(StartError)?;
         let mut privileges = Privileges::Whole;
         if let Some(ids) = ids {
             logs.files().try_for_each(|file| ids.own(file)).map_err(|e| e.to_string())?;
@@ -186,10 +192,10 @@ impl Server {
     }
 
     /// Receives signals, writes the pid file, and says that it is ready.
-    fn appear(&mut self, starter: Option<Starter>) -> Result<(), String> {
-        let all = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH];
-        let failed = |error| format!("can't receive signals: {error}");
-        let mut signals = Signals::new(all).map_err(failed)?;
+    fn appear(&mut self, starter: Option<Starter>, mut signals: Signals) -> Result<(), String> {
+        for signal in [SIGTERM, SIGINT, SIGQUIT] {
+            signals.add_signal(signal).map_err(unheard)?;
+        }
         let events = self.events.clone();
         let listen = move || {
             std::thread::Builder::new().name("sheen-signals".into()).spawn(move || {
@@ -197,7 +203,7 @@ impl Server {
                 while signals.next().is_some_and(|s| events.send(Event::Signal(s)).is_ok()) {}
             })
         };
-        self.privileges.without(listen).map_err(failed)?;
+        self.privileges.without(listen).map_err(unheard)?;
         if let Some(path) = &self.config.process.pid {
             self.pid_file = Some(self.privileges.raised(|| PidFile::write(path))?);
         }
@@ -410,6 +416,10 @@ impl Server {
     fn say(&self, words: impl Display) {
         self.voice.say(Level::Notice, words);
     }
+}
+
+fn unheard(error: io::Error) -> String {
+    format!("can't receive signals: {error}")
 }
 
 fn texts<T: ToString>(problems: &[T]) -> Vec<String> {

@@ -37,10 +37,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Print the directives of nginx.conf and what becomes of them.
     Directives,
-    /// Print [`version`].
-    Version,
-    /// Print [`version_long`].
-    VersionLong,
+    /// Print [`version`], or [`version_long`], and do what else is asked for.
+    Version { long: bool, then: Option<Box<Command>> },
 }
 
 /// A command line that is not understood, or asks for help.

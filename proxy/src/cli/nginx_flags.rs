@@ -55,11 +55,13 @@ pub(super) struct Flags {
 impl Flags {
     /// What they ask for; without `-c` of `default_config`.
     pub(super) fn command(self, default_config: &Path) -> Result<Command, Refusal> {
-        if self.version_long {
-            return Ok(Command::VersionLong);
-        }
-        if self.version {
-            return Ok(Command::Version);
+        let long = self.version_long;
+        if long || self.version {
+            // A test is made all the same.
+            let tests = self.test || self.dump;
+            let rest = Self { version: false, version_long: false, ..self };
+            let then = if tests { Some(Box::new(rest.command(default_config)?)) } else { None };
+            return Ok(Command::Version { long, then });
         }
         let (quiet, named) = (self.quiet, self.config.is_some());
         let (test, dump, signal) = (self.test, self.dump, self.signal.clone());
@@ -148,9 +150,14 @@ pub fn verdict(file: &Path, quiet: bool, warnings: &[Problem], problems: &[Probl
 
 /// A mistake in one of the flags, in nginx's words.
 pub(super) fn mistake(error: &clap::Error) -> Option<String> {
-    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
-        return None;
+    let given = |kind| match error.get(kind) {
+        Some(ContextValue::String(given)) => Some(given),
+        _ => None,
     };
+    if let Some(word) = given(ContextKind::InvalidSubcommand) {
+        return Some(format!("invalid option: \"{word}\""));
+    }
+    let given = given(ContextKind::InvalidArg)?;
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let bare = given.strip_prefix('-').filter(|bare| bare.len() == 1);

@@ -32,7 +32,7 @@ pub(crate) fn advise(draft: &Draft, root: &Place, checker: &mut Checker) {
         );
     }
     let to_terminal = |target: &LogTarget| matches!(target, LogTarget::Stdout | LogTarget::Stderr);
-    let logs = [("access", draft.log.access.as_ref()), ("error", Some(&draft.log.error))];
+    let logs = [("access", draft.log.access.first()), ("error", Some(&draft.log.error))];
     for (key, _) in logs.iter().filter(|(_, log)| log.is_some_and(to_terminal)) {
         if draft.process.daemon {
             checker.warn(

@@ -106,8 +106,7 @@ impl Draft {
             protocols: Protocols { tls12: true, tls13: true },
             ktls: Ktls::Off,
             log: LogConfig {
-                access: Some(LogTarget::Stdout),
-                others: Vec::new(),
+                access: [LogTarget::Stdout].into(),
                 format: AccessFormat::Combined,
                 error: LogTarget::Stderr,
                 level: Level::Info,

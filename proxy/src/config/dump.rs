@@ -150,7 +150,7 @@ impl<'a> File<'a> {
                 ktls: config.ktls.word(),
             },
             log: Log {
-                access: config.log.access.as_ref().map_or("off".to_owned(), target),
+                access: config.log.access.first().map_or("off".to_owned(), target),
                 format: match config.log.format {
                     AccessFormat::Combined => "combined",
                     AccessFormat::Json => "json",

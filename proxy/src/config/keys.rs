@@ -115,7 +115,9 @@ static LOG: Table<LogConfig> = Table {
             log.access = match is_word(field, "off") {
                 true => None,
                 false => log_target(field, checker),
-            };
+            }
+            .into_iter()
+            .collect();
         }),
         key("format", "a word", |log, field, checker| {
             let formats = [("combined", AccessFormat::Combined), ("json", AccessFormat::Json)];

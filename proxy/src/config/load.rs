@@ -35,6 +35,18 @@ impl Source {
             dialect: None,
         }
     }
+
+    /// The folder that logs and the pid file are relative to.
+    fn prefix(&self) -> PathBuf {
+        let folder = || self.file.parent().unwrap_or(Path::new("/")).to_owned();
+        self.prefix.clone().unwrap_or_else(folder)
+    }
+
+    /// The file of `-e`; `None` without one, and for the terminal.
+    pub fn named_error_log(&self) -> Option<PathBuf> {
+        let name = self.error_log.as_deref().filter(|name| !["", "stderr"].contains(name))?;
+        Some(self.prefix().join(name))
+    }
 }
 
 /// Reads and checks a configuration; everything that is wrong is reported at once.
@@ -88,7 +100,7 @@ fn open(source: &Source) -> Result<(Dialect, Vec<u8>), Vec<Problem>> {
 fn options(source: &Source) -> nginx::Options {
     let conf_prefix = source.file.parent().unwrap_or(Path::new("/")).to_owned();
     nginx::Options {
-        prefix: source.prefix.clone().unwrap_or_else(|| conf_prefix.clone()),
+        prefix: source.prefix(),
         conf_prefix,
         globals: source.globals.iter().cloned().collect(),
         error_log: source.error_log.clone(),

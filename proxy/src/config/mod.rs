@@ -236,14 +236,17 @@ impl fmt::Display for UpstreamAddress {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// `None`: no access log.
-    pub access: Option<LogTarget>,
-    /// Further ones, numbered from 1.
-    pub others: Vec<LogTarget>,
+    /// By their numbers: the access logs, and the error logs of servers. In sheen.toml there is one, or
+    /// none.
+    pub access: LogTargets,
     pub format: AccessFormat,
     pub error: LogTarget,
     pub level: Level,
 }
+
+/// What the numbers of one configuration mean. Requests outlive a reload, and their lines go where
+/// the configuration says that they began with: so numbers travel with this.
+pub type LogTargets = Arc<[LogTarget]>;
 
 /// One `error_log` of a server.
 #[derive(Debug, Clone, Copy)]

@@ -133,8 +133,7 @@ fn every_key_reaches_the_config() {
     assert_eq!(
         log,
         LogConfig {
-            access: Some(LogTarget::File(PathBuf::from("/etc/sheen/log/a"))),
-            others: Vec::new(),
+            access: [LogTarget::File(PathBuf::from("/etc/sheen/log/a"))].into(),
             format: AccessFormat::Json,
             error: LogTarget::Stdout,
             level: Level::Debug,

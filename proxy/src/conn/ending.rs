@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::fault::{Cause, Closed, Fault, Side};
+use crate::h1::head::Version;
 use crate::limits::LINGER;
 use crate::record::{log_access, log_fault};
 use crate::respond;
@@ -17,8 +18,21 @@ impl Connection {
         }
         self.client.watch.enter(Stage::Linger, LINGER);
         if self.client.finish().await.is_ok() && closed == Closed::AfterAnswer {
-            self.client.linger().await;
+            self.linger().await;
         }
+    }
+
+    /// Waits for a client that has its last answer, so that it is not reset while it reads.
+    async fn linger(&self) {
+        let is_done = !self.record.owes_body.get() && self.input.is_empty();
+        if is_done && !self.client.throw_away() {
+            if self.worker.is_draining() {
+                return;
+            }
+            // A drain waits for it no longer than for any client between two requests.
+            self.client.watch.enter(Stage::KeepAlive, LINGER);
+        }
+        self.client.linger().await;
     }
 
     /// The end of a connection on which something went wrong: an answer if one can be given, and
@@ -67,7 +81,7 @@ impl Connection {
                 log_access(&worker, &self.identity, &self.record, &self.client);
             }
             if sent.is_ok() && self.client.finish().await.is_ok() {
-                self.client.linger().await;
+                self.linger().await;
             }
             return;
         }
@@ -109,7 +123,7 @@ impl Connection {
             server: respond::SERVER,
             fields: fields_of(status),
             hsts: self.hsts(self.snapshot.routes.index(server_name.unwrap_or_default())),
-            keep_alive: false,
+            connection: respond::connection(false, Version::Http11),
             to_head: self.record.request.line().starts_with(b"HEAD "),
         };
         respond::write(out, &answer)

@@ -57,6 +57,7 @@ impl Connection {
                 Outcome::Intercepted(status) => Next::Intercepted(status),
                 Outcome::HandedOver => Next::HandedOver,
                 Outcome::Whole { keep_client, keep_upstream } => {
+                    self.record.owes_body.set(!forward.body.is_done());
                     if keep_upstream && !self.worker.is_draining() {
                         let now_ms = self.worker.registry.now_ms();
                         self.worker.pool.put(address, upstream, now_ms);

@@ -8,6 +8,7 @@ use crate::config::ListenAddress;
 use crate::limits::Limits;
 use crate::route::location::SERVER;
 use crate::serve::Ongoing;
+use crate::serve::certificate::without_dot;
 
 /// What of nginx.conf is in force between two requests.
 #[derive(Debug, Default)]
@@ -38,7 +39,8 @@ impl Connection {
             Some(name) => {
                 let mut spare = self.worker.lend();
                 spare.state.begin(&http.variables);
-                let host = http.server_of(local, name.as_bytes(), &mut spare.state);
+                let name = without_dot(name).as_bytes();
+                let host = http.server_of(local, name, &mut spare.state);
                 self.worker.give_back(spare);
                 host
             }

@@ -28,6 +28,7 @@ impl Connection {
         head_len: usize,
     ) -> Result<Next, Fault> {
         let Begun { mut ongoing, mut deed } = self.begin_http(&http, head_len)?;
+        self.record.owes_body.set(ongoing.terms.has_body);
         // What of the input is the request's head, or the app's in its place.
         let mut front = head_len;
         loop {

@@ -152,6 +152,17 @@ impl Search {
     }
 }
 
+/// Refuses what is no request from its first byte on, such as TLS where plain HTTP is spoken: it would
+/// be waited for in vain.
+pub fn check_begin(bytes: &[u8]) -> Result<(), Refusal> {
+    // RFC 9110 section 5.6.2: a method is a token.
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~\r".contains(byte);
+    match bytes.first() {
+        Some(byte) if !is_token(byte) => Err(Refusal::bad_request("client sent invalid method")),
+        _ => Ok(()),
+    }
+}
+
 /// Bytes of empty lines before a request, which a server should skip (RFC 9112 section 2.2).
 pub fn leading_empty_lines(bytes: &[u8]) -> usize {
     let mut skip = 0;
@@ -267,7 +278,7 @@ fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
         return Err(Refusal::bad_request("method is too long"));
     }
     if target.len() > limits.request_target_bytes_max {
-        return Err(Refusal { status: 414, words: "request target is too long" });
+        return Err(Refusal { status: 414, words: "client sent too long URI" });
     }
     if version.starts_with(b"HTTP/") && !version.starts_with(b"HTTP/1.") {
         return Err(Refusal { status: 505, words: "HTTP version is not 1.0 or 1.1" });
@@ -284,15 +295,18 @@ fn version(minor: Option<u8>) -> Version {
 
 fn request_refusal(error: httparse::Error) -> Refusal {
     Refusal::bad_request(match error {
-        httparse::Error::HeaderName => "invalid header name",
-        httparse::Error::HeaderValue => "invalid header value",
-        httparse::Error::Version => "invalid HTTP version",
+        httparse::Error::HeaderName => "client sent invalid header line: its name is no token",
+        httparse::Error::HeaderValue => {
+            "client sent invalid header line: its value has control characters"
+        }
+        httparse::Error::Version => "client sent invalid version",
         httparse::Error::TooManyHeaders => return TOO_MANY_FIELDS,
         httparse::Error::NewLine => "invalid line end",
         httparse::Error::Token | httparse::Error::Status => "invalid request line",
     })
 }
 
-pub const TOO_MANY_FIELDS: Refusal = Refusal { status: 431, words: "too many header fields" };
+pub const TOO_MANY_FIELDS: Refusal =
+    Refusal { status: 431, words: "client sent too many header lines" };
 /// Longer than any registered method.
 const METHOD_BYTES_MAX: usize = 32;

@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use rustix::process::Pid;
+use rustix::process::{Gid, Pid, Uid};
 
 use crate::errno;
 
@@ -29,7 +29,12 @@ impl PidFile {
     ///
     /// Errors: in nginx's words.
     pub fn write(path: &Path) -> Result<Self, String> {
-        fs::write(path, format!("{}\n", std::process::id())).map_err(|e| cannot_open(path, &e))?;
+        let failed = |error: io::Error| cannot_open(path, &error);
+        let mut file = fs::File::create(path).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        // Root's, as nginx's is, also where we have become a user: root will send signals to whom it
+        // names. Whoever is no root, nor ever was, keeps it.
+        let _ = rustix::fs::fchown(&file, Some(Uid::ROOT), Some(Gid::ROOT));
         Ok(Self { path: path.to_owned(), name: Name::Own })
     }
 

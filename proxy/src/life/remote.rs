@@ -1,12 +1,16 @@
 //! `-s SIGNAL`: a word to the process that the pid file names.
 
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::pidfile;
+use super::voice::announce;
 use crate::config::Level;
 use crate::errno;
+use crate::log;
 
 /// What `-s` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,36 @@ impl Word {
             Self::Quit => Signal::QUIT,
             Self::Reopen => Signal::USR1,
             Self::Reload => Signal::HUP,
+        }
+    }
+}
+
+/// Where it is said what has become of the signal: on the terminal, or in the file of `-e`, as in
+/// nginx; not in the log of the configuration, which belongs to the process that runs.
+#[derive(Debug)]
+pub struct Voice(Option<File>);
+
+impl Voice {
+    pub fn new(file: Option<PathBuf>) -> Self {
+        let open = |path: PathBuf| {
+            let file = OpenOptions::new().append(true).create(true).open(&path);
+            let complain = |error| {
+                let (path, words) = (path.display(), errno::words(&error));
+                let what = "could not open error log file:";
+                announce(Level::Alert, format!("{what} open() \"{path}\" failed ({words})"));
+            };
+            file.map_err(complain).ok()
+        };
+        Self(file.and_then(open))
+    }
+
+    pub fn say(&self, level: Level, words: &str) {
+        if let Some(mut file) = self.0.as_ref() {
+            // A log that can't be written has nobody to tell.
+            let _ = writeln!(file, "{}", log::error_line(level, words));
+        }
+        if self.0.is_none() || level <= Level::Warn {
+            eprintln!("sheen: [{}] {words}", level.word());
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::syslog::Sender;
-use crate::config::{LogConfig, LogTarget};
+use crate::config::{LogConfig, LogTarget, LogTargets};
 use crate::errno;
+use crate::limits::GONE_LOGS_MAX;
 
 /// All logs of a configuration, open.
 #[derive(Debug)]
@@ -15,11 +17,12 @@ pub(super) struct Files {
     /// By their numbers.
     pub(super) access: Vec<Output>,
     pub(super) error: Output,
+    /// Logs of configurations before, for requests that began with them; the latest last.
+    gone: Vec<(LogTarget, Output)>,
 }
 
 #[derive(Debug)]
 pub(super) enum Output {
-    None,
     Stdout,
     Stderr,
     File(File),
@@ -28,17 +31,33 @@ pub(super) enum Output {
 
 impl Files {
     pub(super) fn open(config: &LogConfig) -> io::Result<Self> {
-        let first = config.access.as_ref().map_or(Ok(Output::None), Output::open)?;
-        let mut access = vec![first];
-        for target in &config.others {
-            access.push(Output::open(target)?);
-        }
-        Ok(Self { access, error: Output::open(&config.error)?, config: config.clone() })
+        let access = config.access.iter().map(Output::open).collect::<Result<_, _>>()?;
+        let (error, config) = (Output::open(&config.error)?, config.clone());
+        Ok(Self { access, error, config, gone: Vec::new() })
     }
 
-    pub(super) fn access(&mut self, number: usize, lines: &[u8]) {
-        // Between two configurations a number may be gone.
-        if let Some(output) = self.access.get_mut(number) {
+    /// Takes the place of those before it.
+    pub(super) fn succeed(&mut self, before: Self) {
+        let Self { config, access, gone, .. } = before;
+        let before = gone.into_iter().chain(config.access.iter().cloned().zip(access));
+        self.gone.extend(before.filter(|(target, _)| !self.config.access.contains(target)));
+        let surplus = self.gone.len().saturating_sub(GONE_LOGS_MAX);
+        self.gone.drain(..surplus);
+    }
+
+    /// Writes to the log of that number among `logs`, which those of another configuration may be.
+    pub(super) fn access(&mut self, logs: &LogTargets, number: usize, lines: &[u8]) {
+        let output = if Arc::ptr_eq(logs, &self.config.access) {
+            self.access.get_mut(number)
+        } else {
+            let Some(wanted) = logs.get(number) else { return };
+            let at = self.config.access.iter().position(|target| target == wanted);
+            match at {
+                Some(at) => self.access.get_mut(at),
+                None => self.gone.iter_mut().find(|(it, _)| it == wanted).map(|(_, output)| output),
+            }
+        };
+        if let Some(output) = output {
             output.write(lines);
         }
     }
@@ -68,7 +87,6 @@ impl Output {
     /// A log that can't be written has nobody to tell.
     fn write(&mut self, bytes: &[u8]) {
         let _ = match self {
-            Self::None => Ok(()),
             Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
             Self::Stderr => io::stderr().write_all(bytes),
             Self::File(file) => file.write_all(bytes),

@@ -64,8 +64,8 @@ impl Added {
         self.fields.append(status, context, out);
     }
 
-    /// True when what is added takes the place of the app's field of that name, as in nginx:
-    /// validators, and both fields of `expires`.
+    /// True when what is added takes the place of the field of that name that an app's answer or a
+    /// file has, as in nginx: validators, and both fields of `expires`.
     pub fn replaces(&self, name: Name, fresh: Option<&Freshness>, status: u16) -> bool {
         match name {
             Name::Expires | Name::CacheControl => fresh.is_some(),

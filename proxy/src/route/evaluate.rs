@@ -84,12 +84,12 @@ impl<'c> Context<'c> {
         let variables = self.variables;
         match variables.source(variable) {
             None => false,
-            Some(Source::Slot(slot)) => {
+            Some(source @ (Source::Slot(slot) | Source::Captured(slot))) => {
                 let slot = &self.state.slots[*slot];
                 if slot.kept == Kept::Set {
                     out.extend_from_slice(&slot.value);
                 }
-                slot.kept != Kept::Missing
+                slot.kept == Kept::Set || matches!(source, Source::Slot(_))
             }
             Some(Source::Map { map, slot }) => self.map(&variables.maps[*map], *slot, out),
             Some(Source::Builtin(builtin)) => self.builtin(*builtin, out),
@@ -100,7 +100,7 @@ impl<'c> Context<'c> {
     /// Gives a variable its value, as `set` does.
     pub(super) fn set(&mut self, variable: Variable, value: &[u8]) {
         match self.variables.source(variable) {
-            Some(Source::Slot(slot) | Source::Map { slot, .. }) => {
+            Some(Source::Slot(slot) | Source::Captured(slot) | Source::Map { slot, .. }) => {
                 let slot = &mut self.state.slots[*slot];
                 slot.value.clear();
                 slot.value.extend_from_slice(value);
@@ -128,7 +128,7 @@ impl<'c> Context<'c> {
                 return true;
             }
             // A map that refers to itself has no value.
-            Kept::Missing | Kept::Evaluating => return false,
+            Kept::Evaluating => return false,
             Kept::Unset => slot.kept = Kept::Evaluating,
         }
         let entry = self.entry(map);
@@ -228,20 +228,20 @@ impl<'c> Context<'c> {
         };
         out.extend_from_slice(text);
         // These have no value as long as nobody has given them one.
-        !text.is_empty()
-            || !matches!(
-                builtin,
-                Builtin::ProxyHost
-                    | Builtin::ProxyPort
-                    | Builtin::Args
-                    | Builtin::QueryString
-                    | Builtin::Request
-                    | Builtin::RequestMethod
-                    | Builtin::RequestUri
-                    | Builtin::Uri
-                    | Builtin::DocumentUri
-                    | Builtin::ServerProtocol
-            )
+        match builtin {
+            // There is none behind a Unix socket.
+            Builtin::ProxyPort => !facts.upstream.proxy_host.is_empty(),
+            Builtin::ProxyHost
+            | Builtin::Args
+            | Builtin::QueryString
+            | Builtin::Request
+            | Builtin::RequestMethod
+            | Builtin::RequestUri
+            | Builtin::Uri
+            | Builtin::DocumentUri
+            | Builtin::ServerProtocol => !text.is_empty(),
+            _ => true,
+        }
     }
 
     /// Appends the path of the file that the URI is, and says how much of that the configuration
@@ -263,6 +263,10 @@ impl<'c> Context<'c> {
     fn file(&mut self, builtin: Builtin, out: &mut Vec<u8>) -> bool {
         let variables = self.variables;
         let Some(root) = variables.roots.get(self.state.root) else { return false };
+        let needs_location = root.how != How::Root && builtin == Builtin::RequestFilename;
+        if needs_location && !self.state.valid_location {
+            return false;
+        }
         // A root that names $document_root names itself.
         if self.state.budget < FILE_COST {
             self.state.overflow = true;

@@ -16,7 +16,7 @@ use super::state::State;
 use super::template::Template;
 use super::upstream_fields::Redirects;
 use super::variable::Variables;
-use crate::config::{ErrorLog, ListenAddress, Offer, Resolving, Upstream};
+use crate::config::{ErrorLog, ListenAddress, LogTargets, Offer, Resolving, Upstream};
 use crate::files;
 use crate::h1::kept::Field;
 use crate::h1::name::NameList;
@@ -36,6 +36,8 @@ pub struct Http {
     pub offers: Box<[(ListenAddress, Offer)]>,
     /// What `proxy_pass` with variables may come to: the groups by their names.
     pub upstreams: Lookup<Box<[u8]>, Arc<Upstream>>,
+    /// What the numbers of logs mean.
+    pub logs: LogTargets,
 }
 
 /// One `server`.

@@ -243,7 +243,13 @@ impl Draft {
             self.statics[at].parent = before.iter().rposition(is_parent);
         }
         self.regexes.join(registry);
-        let Self { statics, slashless, regexes } = self;
+        let Self { statics, mut slashless, regexes } = self;
+        for (name, number) in &mut slashless {
+            // Of two locations with the name, the exact one redirects.
+            let name = [&**name, b"/"].concat();
+            let exact = statics.iter().find(|known| *known.name == *name).and_then(|it| it.exact);
+            *number = exact.unwrap_or(*number);
+        }
         Some(Level { statics: statics.into(), slashless: slashless.into_iter().collect(), regexes })
     }
 }

@@ -394,6 +394,8 @@ impl<'r, 'c> Run<'r, 'c> {
         if matches!(status, 408 | 444 | 499) {
             return Phase::Done(Decision::Close { status, location: self.location });
         }
+        // Whatever page is shown for them.
+        self.context.state.closes |= matches!(status, 400 | 413 | 414 | 495..=497 | 500 | 501);
         match self.error_page(status) {
             Some(phase) => phase,
             None => {

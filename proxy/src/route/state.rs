@@ -40,6 +40,8 @@ pub struct State {
     pub(super) root: usize,
     /// Evaluations that are left to this request.
     pub(super) budget: u32,
+    /// An error after which a connection does not go on.
+    pub closes: bool,
     /// A value grew beyond its bound, or the budget is used up.
     pub(super) overflow: bool,
     pub(super) captures: Captures,
@@ -60,7 +62,6 @@ pub(super) enum Kept {
     Unset,
     /// Being evaluated: whoever asks now asks in a circle.
     Evaluating,
-    Missing,
     /// The bytes of the slot.
     Set,
     /// The text that the map of the variable has under this number.
@@ -93,6 +94,7 @@ impl State {
         self.error_page = false;
         self.root = 0;
         self.budget = EVALUATIONS_MAX;
+        self.closes = false;
         self.overflow = false;
         self.captures.clear();
     }

@@ -16,8 +16,10 @@ pub struct Variable(pub(super) u32);
 /// Where a variable's value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    /// `set` and named captures: the slot of that number.
+    /// `set`: the slot of that number.
     Slot(usize),
+    /// A named capture's slot: it has no value before an expression has found one.
+    Captured(usize),
     Map {
         map: usize,
         slot: usize,
@@ -140,6 +142,16 @@ impl Registry {
         Ok(variable)
     }
 
+    /// A variable that a named group gives a value to; `set` may as well.
+    fn capture(&mut self, name: &[u8]) -> Result<Variable, String> {
+        let variable = self.settable(name)?;
+        let defined = &mut self.names[variable.0 as usize].defined;
+        if let Some(Source::Slot(slot)) = *defined {
+            *defined = Some(Source::Captured(slot));
+        }
+        Ok(variable)
+    }
+
     /// Gives `name` to a map.
     pub fn define_map(&mut self, name: &[u8], mut map: Map) -> Result<Variable, String> {
         let variable = self.reference(name)?;
@@ -160,7 +172,7 @@ impl Registry {
         let mut regex = Regex::new(source, caseless, self.regexes)?;
         let names: Vec<_> =
             regex.group_names().map(|(group, name)| (group, name.as_bytes().to_vec())).collect();
-        let named = names.into_iter().map(|(group, name)| Ok((group, self.settable(&name)?)));
+        let named = names.into_iter().map(|(group, name)| Ok((group, self.capture(&name)?)));
         regex.named = named.collect::<Result<_, String>>()?;
         self.regexes += 1;
         Ok(regex)
@@ -224,7 +236,7 @@ impl Variables {
     /// The slot that a variable keeps its value in.
     pub(super) fn slot(&self, variable: Variable) -> Option<usize> {
         match self.source(variable)? {
-            Source::Slot(slot) | Source::Map { slot, .. } => Some(*slot),
+            Source::Slot(slot) | Source::Captured(slot) | Source::Map { slot, .. } => Some(*slot),
             Source::Builtin(_) | Source::Prefixed(..) => None,
         }
     }
@@ -258,7 +270,7 @@ impl Reads {
                     Prefix::SentTrailer => reads.sent_trailers = true,
                     Prefix::UpstreamTrailer | Prefix::Http | Prefix::Cookie | Prefix::Arg => {}
                 },
-                Source::Slot(_) | Source::Map { .. } => {}
+                Source::Slot(_) | Source::Captured(_) | Source::Map { .. } => {}
             }
         }
         reads

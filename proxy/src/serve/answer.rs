@@ -74,6 +74,7 @@ impl Ongoing {
         let status = self.status_of(head.status);
         let reason = if status == head.status { head.reason } else { respond::reason(status) };
         rewrite::status_line(out, status, reason);
+        let is_emptied = self.state.status_override > 0 && matches!(status, 204 | 304);
         let at = self.location;
         let mut handed = std::mem::take(&mut self.challenge);
         handed.extend_from_slice(self.handed_fields());
@@ -97,6 +98,7 @@ impl Ongoing {
                 if !rewrite::goes_to_client(&head.fields, name, header, outgoing)
                     || proxy.hidden.has(name, field)
                     || (name == Name::Trailer && !proxy.passes_trailers)
+                    || (name == Name::ContentType && (header.value.is_empty() || is_emptied))
                     || added.replaces(name, fresh.as_ref(), status)
                 {
                     continue;

@@ -27,6 +27,7 @@ impl AtAddress {
         let number = match name {
             None => names.default_server(),
             Some(name) => {
+                let name = without_dot(name);
                 // Only an expression among the names needs it.
                 state.begin(&self.http.variables);
                 names.find(name.as_bytes(), &mut state, &self.http.variables)
@@ -34,6 +35,11 @@ impl AtAddress {
         };
         &self.http.hosts[number]
     }
+}
+
+/// The name of a handshake without a final dot, as nginx reads it.
+pub fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 impl ResolvesServerCert for AtAddress {

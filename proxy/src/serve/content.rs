@@ -52,8 +52,9 @@ impl Contents<'_> {
         head: &KeptHead,
     ) -> ControlFlow<Choice, Decision> {
         let place = &self.host.locations[location];
-        let too_large = too_large(self.host, location, self.length);
-        if let Some(bytes) = too_large.filter(|_| !self.is_judged) {
+        if !self.is_judged
+            && let Some(bytes) = too_large(self.host, location, self.length)
+        {
             let words = format!("client intended to send too large body: {bytes} bytes");
             self.complaints.borrow_mut().push((Level::Error, words));
             (self.is_judged, self.is_refused, self.is_spent) = (true, true, true);
@@ -109,12 +110,11 @@ pub(super) fn whole(body: &[u8], length: Length) -> Option<&[u8]> {
     }
 }
 
-/// The bytes of a body that is longer than the location takes.
+/// How many bytes a body says it has, if the location does not take so many.
 fn too_large(host: &Host, location: usize, length: Length) -> Option<u64> {
-    let limit = host.locations[location].limits.request_body_bytes_max?;
-    match length {
-        Length::Sized(bytes) if bytes > limit => Some(bytes),
-        Length::Sized(_) | Length::None | Length::Chunked | Length::UntilClose => None,
+    match (length, host.locations[location].limits.request_body_bytes_max) {
+        (Length::Sized(bytes), Some(limit)) if bytes > limit => Some(bytes),
+        _ => None,
     }
 }
 

@@ -9,7 +9,6 @@ use super::plan::Deed;
 use crate::config::Level;
 use crate::files::date;
 use crate::files::{self, Answer, Asked, Found};
-use crate::h1::head::Version;
 use crate::h1::kept::KeptHead;
 use crate::h1::rewrite;
 use crate::respond;
@@ -115,11 +114,8 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
     date::append(i64::try_from(now.as_secs()).unwrap_or_default(), &mut head);
     head.extend_from_slice(b"\r\n");
     head.extend_from_slice(lines.content);
-    head.extend_from_slice(match (ongoing.rest().keeps, ongoing.terms.version) {
-        (false, _) => b"Connection: close\r\n",
-        (true, Version::Http10) => b"Connection: keep-alive\r\n",
-        (true, Version::Http11) => b"",
-    });
+    let connection = respond::connection(ongoing.rest().keeps, ongoing.terms.version);
+    head.extend_from_slice(connection);
     if ongoing.rest().keeps {
         ongoing.in_force().keeping.announce(&mut head);
     }
@@ -136,7 +132,8 @@ pub(super) fn finish(answer: Answer, range: &[u8], ongoing: &mut Ongoing) -> Dee
         ongoing.kept.sent = KeptHead::of_answer(own.concat());
     }
     let at = ongoing.location;
-    let seen = Seen { status, ..Seen::default() };
+    // As nginx has it: these were added before the range was looked at.
+    let seen = Seen { status: if status == 206 { 200 } else { status }, ..Seen::default() };
     ongoing.with(&seen, |mut context, host, _| {
         host.locations[at].added.append(Some(status), &mut context, &mut head);
     });

@@ -11,7 +11,7 @@ impl Ongoing {
         if self.in_force().logs.is_empty() {
             return;
         }
-        let at = self.location;
+        let (at, http) = (self.location, self.http.clone());
         let seen = Seen {
             status: record.status.get(),
             bytes,
@@ -26,7 +26,9 @@ impl Ongoing {
                 let unwanted =
                     wanted.condition.as_ref().is_some_and(|condition| context.is_false(condition));
                 if !unwanted {
-                    worker.log.line(wanted.file, |out| wanted.format.append(&mut context, out));
+                    worker.log.line(&http.logs, wanted.file, |out| {
+                        wanted.format.append(&mut context, out)
+                    });
                 }
             }
         });

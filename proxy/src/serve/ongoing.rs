@@ -9,7 +9,7 @@ use super::accel::Handed;
 use super::files::Complaint;
 use super::plan::Left;
 use super::request::Proxied;
-use crate::config::{ErrorLog, Level};
+use crate::config::{ErrorLog, Level, LogTargets};
 use crate::context::HeldHttp;
 use crate::h1::framing::Length;
 use crate::h1::head::Version;
@@ -42,6 +42,8 @@ pub struct Ongoing {
     pub(super) upgrade: Upgrade,
     /// The client waits for a 100 before it sends its body.
     pub(super) expects_continue: bool,
+    /// The app was asked with HEAD, whatever the client asked with.
+    pub asks_head: bool,
     /// What an app was told of the body's length: it counts as received.
     pub(super) announced: u64,
     /// Bytes of a body that came in chunks, once it is whole.
@@ -229,8 +231,9 @@ impl Ongoing {
     }
 
     /// Where its errors go; `None`: where those of the process go.
-    pub fn error_logs(&self) -> Option<&[ErrorLog]> {
-        self.http.hosts[self.host].error_logs.as_deref()
+    pub fn error_logs(&self) -> Option<(&LogTargets, &[ErrorLog])> {
+        let logs = self.http.hosts[self.host].error_logs.as_deref();
+        logs.map(|logs| (&self.http.logs, logs))
     }
 
     /// What the app is asked for, for the error log.

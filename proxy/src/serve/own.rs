@@ -133,7 +133,7 @@ impl Reply {
             server: ongoing.in_force().server,
             fields,
             hsts: b"",
-            keep_alive: ongoing.rest().keeps,
+            connection: respond::connection(ongoing.rest().keeps, ongoing.terms.version),
             to_head: ongoing.terms.to_head,
         };
         let mut bytes = Vec::new();

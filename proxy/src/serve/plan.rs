@@ -315,6 +315,7 @@ fn advance(
     }
     ongoing.settle(place);
     ongoing.is_judged = true;
+    ongoing.terms.keep_alive &= !ongoing.state.closes;
     if is_refused {
         // Nobody reads that body, so nothing can follow it.
         (ongoing.terms.keep_alive, ongoing.length) = (false, Length::None);
@@ -417,6 +418,7 @@ fn forwarded(
         Some(Named::Sought(sought)) => (None, Some(Box::new(sought))),
     };
     let method = scratch.split(|byte| *byte == b' ').next().unwrap_or_default();
+    ongoing.asks_head = method == b"HEAD";
     Ok(Deed::Forward(Forward {
         to: Destination::Host { host: ongoing.host, location: ongoing.location, named },
         sought,
@@ -453,6 +455,7 @@ fn ongoing(arrived: Arrived, asked: &[u8], terms: Terms) -> Box<Ongoing> {
         length: Length::None,
         upgrade: Upgrade::None,
         expects_continue: false,
+        asks_head: false,
         announced: 0,
         unchunked: None,
         is_spent: false,

@@ -35,8 +35,14 @@ impl Server {
             prepare::sources(&config, &mut notes).map_err(|problem| one(problem.to_string()))?;
         let known = Known { active: self.listeners.clone(), inherited: Vec::new() };
         let workers = self.workers;
-        let listeners =
-            listeners::bind_all(&config.listeners, workers, known, &mut self.next_key, &mut notes)?;
+        let listeners = listeners::bind_all(
+            &config.listeners,
+            workers,
+            1,
+            known,
+            &mut self.next_key,
+            &mut notes,
+        )?;
         let is_new = |new: &Active| !self.listeners.iter().any(|old| old.key == new.key);
         let hands = listeners::deal(&listeners, workers, is_new)
             .map_err(|error| one(format!("can't hand out sockets: {error}")))?;
@@ -65,6 +71,8 @@ impl Server {
             notes.push((Level::Warn, words.to_owned()));
         }
         let snapshot = prepare::snapshot(&config, &self.store, &self.ticketer, &listeners, offload);
+        // Before requests can name logs that are new.
+        self.log.replace(logs);
         self.shared.snapshot.store(Arc::new(snapshot));
         prepare::set_admission(&self.shared.admission, &config.limits);
         if let Some(new) = moved
@@ -78,7 +86,6 @@ impl Server {
         let daemon = self.config.process.daemon;
         self.config = config;
         self.config.process.daemon = daemon;
-        self.log.replace(logs);
         let handle = self.log.handle();
         self.voice = Voice::new(handle.clone(), &self.config.log, !daemon);
         self.crew.log_to(&handle);

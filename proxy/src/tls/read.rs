@@ -312,6 +312,11 @@ impl Stream {
         }
     }
 
+    /// Throws away what has come; true when that was anything.
+    pub fn throw_away(&self) -> bool {
+        matches!(self.arrive(&mut Buf::new(), None), Ok(Arrival::Data))
+    }
+
     /// Lets go of what an exchange needs; a tunnel, idle as a rule, does without. That includes what
     /// rustls keeps, if it owes the client nothing: see [`super::lean`].
     ///

@@ -160,3 +160,44 @@ fn words(error: &io::Error) -> &'static str {
 const FAILED: &str = "2: Server failure";
 const NOT_FOUND: &str = "3: Host not found";
 const JUST_NOW: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sought(name: &str, valid_s: u64) -> Sought {
+        let valid = Duration::from_secs(valid_s);
+        let how = Resolving { v4: true, v6: true, valid, timeout: Duration::from_secs(30) };
+        Sought { name: name.to_owned(), port: 80, how }
+    }
+
+    #[test]
+    fn names_are_known_for_a_time_and_not_without_bound() {
+        let names = Names::default();
+        let upstream = Arc::new(Upstream { name: "a".to_owned(), addresses: Vec::new() });
+        names.learn(sought("a", 2), upstream.clone(), 1000);
+        assert!(names.known(&sought("a", 2), 2999).is_some());
+        assert!(names.known(&sought("a", 2), 3000).is_none(), "its time is up");
+        assert!(names.known(&sought("b", 2), 1000).is_none());
+        for number in 0..2 * NAMES_KNOWN_MAX {
+            names.learn(sought(&number.to_string(), 2), upstream.clone(), 1000);
+            assert!(names.0.borrow().len() <= NAMES_KNOWN_MAX);
+        }
+    }
+
+    #[test]
+    fn who_cannot_wait_is_told_so() {
+        let (sender, questions) = sync_channel(1);
+        let desk = Desk(OnceLock::from(Some(sender)));
+        let question = || Question {
+            name: "a".to_owned(),
+            port: 80,
+            answer: Arc::default(),
+            ringer: notify::pair().unwrap().0,
+        };
+        assert!(desk.ask(question()));
+        assert!(!desk.ask(question()), "one waits, and that is all");
+        drop(questions);
+        assert!(!desk.ask(question()), "nobody is there");
+    }
+}

@@ -67,13 +67,14 @@ fn a_daemon_is_ready_when_its_starter_ends() {
         assert_eq!(target, Path::new("/dev/null"));
     }
 
-    assert_eq!(sheen(dir, &["-c", config, "-s", "reload"]), (Some(0), String::new()));
+    let started = (Some(0), "sheen: [notice] signal process started\n".to_owned());
+    assert_eq!(sheen(dir, &["-c", config, "-s", "reload"]), started);
     log_holds(dir, "[notice] ");
     log_holds(dir, "configuration reloaded");
     fs::rename(dir.join("access.log"), dir.join("access.log.1")).unwrap();
-    assert_eq!(sheen(dir, &["-c", config, "-s", "reopen"]), (Some(0), String::new()));
+    assert_eq!(sheen(dir, &["-c", config, "-s", "reopen"]), started);
     wait::until("a new log", || dir.join("access.log").exists());
-    assert_eq!(sheen(dir, &["-c", config, "-s", "quit"]), (Some(0), String::new()));
+    assert_eq!(sheen(dir, &["-c", config, "-s", "quit"]), started);
     process.wait();
     assert!(!pid_file.exists());
     log_holds(dir, "shutting down");
@@ -90,7 +91,8 @@ fn a_daemon_that_cannot_listen_says_why_where_it_was_started() {
     let (dir, config) = folder(&app, &format!("listen_http = [\"{address}\"]"));
     let (code, said) = sheen(dir.path(), &["-c", config.to_str().unwrap()]);
     let words = format!("sheen: [emerg] bind() to {address} failed (98: Address already in use)");
-    assert_eq!((code, said.lines().next()), (Some(1), Some(words.as_str())));
+    assert_eq!(code, Some(1));
+    assert!(said.lines().any(|line| line == words), "{said}");
     assert!(!dir.path().join("run.pid").exists());
 }
 

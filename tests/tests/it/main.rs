@@ -51,6 +51,7 @@ mod access_logs;
 mod nginx_answers;
 mod nginx_conf;
 mod nginx_connections;
+mod nginx_life;
 mod nginx_listen;
 mod nginx_tls;
 mod real_ip;

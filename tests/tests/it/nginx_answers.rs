@@ -370,7 +370,7 @@ fn a_server_takes_so_many_fields_and_no_more() {
         "server { listen 127.0.0.1:HTTP_PORT; server_name few; max_headers 3; return 200 x; }
         server { listen 127.0.0.1:HTTP_PORT; server_name many; return 200 x; }";
     let running = Running::start(http, &[NAME]);
-    running.sheen.allow_log("request refused: too many header fields");
+    running.sheen.allow_log("client sent too many header lines");
     let request = |host: &str, more: usize| {
         let fields: String = (0..more).map(|number| format!("X-{number}: 1\r\n")).collect();
         format!("GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")

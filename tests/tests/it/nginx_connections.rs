@@ -95,7 +95,7 @@ fn heads_are_as_large_as_their_server_allows() {
         "server { listen 127.0.0.1:HTTP_PORT; large_client_header_buffers 2 2k; return 200 x; }
         server { listen 127.0.0.1:HTTPS; return 200 y; }";
     let running = Running::start(http, &[NAME]);
-    running.sheen.allow_log("request target is too long");
+    running.sheen.allow_log("client sent too long URI");
     running.sheen.allow_log("client sent too large request headers");
     let ask = |address, target: usize, fields: usize| {
         let mut client = Client::plain(address);
@@ -272,4 +272,26 @@ fn an_app_that_takes_nothing_is_given_up_where_proxy_send_timeout_says_so() {
     });
     is_over.store(true, Ordering::SeqCst);
     assert_eq!(statuses, [504, 504]);
+}
+
+#[test]
+fn a_body_that_a_head_did_not_ask_for_is_not_the_next_answer() {
+    // Asked with GET for a client's HEAD, its body comes when the client has had its answer.
+    let app = Upstream::start(|conn| {
+        while let Ok(Some(request)) = conn.try_request() {
+            if request.head.line.starts_with("GET /made") {
+                conn.send("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n");
+                return drop(conn.rest());
+            }
+            conn.send(ok("next"));
+        }
+    });
+    let http = "server { listen 127.0.0.1:HTTP_PORT;
+        location / { proxy_pass http://APP; }
+        location /made { proxy_method GET; proxy_pass http://APP; } }";
+    let running = Running::start(&http.replace("APP", app.address()), &[NAME]);
+    let mut client = Client::plain(running.http);
+    client.send(format!("HEAD /made HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+    assert_eq!(client.answer("HEAD").status(), 200);
+    assert_eq!(client.get(NAME, "/").text(), "next");
 }

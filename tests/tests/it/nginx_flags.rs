@@ -26,7 +26,9 @@ fn lines(program: &str, code: Option<i32>, stderr: &[u8]) -> Said {
         line.replace(program, "PROGRAM")
     };
     let lines = text.lines().map(line);
-    let heard = |line: &String| !line.contains("[notice]") && !line.contains("[warn]");
+    let heard = |line: &String| {
+        line.contains("signal process") || !line.contains("[notice]") && !line.contains("[warn]")
+    };
     let lines = lines.filter(|line| !line.starts_with("  hint") && heard(line));
     (code, lines.collect())
 }
@@ -103,6 +105,7 @@ fn flags_that_are_wrong() {
         (&["-g"], "PROGRAM: option \"-g\" requires parameter"),
         (&["-s"], "PROGRAM: option \"-s\" requires parameter"),
         (&["-s", "frob"], "PROGRAM: invalid option: \"-s frob\""),
+        (&["-t", "frob"], "PROGRAM: invalid option: \"frob\""),
     ] {
         both_say(None, arguments, (1, &[words]));
     }
@@ -148,17 +151,35 @@ fn a_test_that_fails() {
 #[test]
 fn a_signal_without_somebody_to_take_it() {
     let missing = "PROGRAM: [error] open() \"DIR/run.pid\" failed (2: No such file or directory)";
+    let started = "PROGRAM: [notice] signal process started";
     for signal in ["stop", "quit", "reload", "reopen"] {
-        both_say(None, &["-s", signal], (1, &[missing]));
+        both_say(None, &["-s", signal], (1, &[started, missing]));
     }
     for (text, number) in [("", ""), ("frob\n", "frob"), ("\n", "")] {
         let words = format!("PROGRAM: [error] invalid PID number \"{number}\" in \"DIR/run.pid\"");
-        both_say(Some(text), &["-s", "stop"], (1, &[&words]));
+        both_say(Some(text), &["-s", "stop"], (1, &[started, &words]));
     }
     // Above the largest that a kernel gives out.
     for (signal, number) in [("stop", 15), ("quit", 3), ("reload", 1), ("reopen", 10)] {
         let words = format!("PROGRAM: [alert] kill(4194305, {number}) failed (3: No such process)");
-        both_say(Some("4194305\n"), &["-s", signal], (1, &[&words]));
+        both_say(Some("4194305\n"), &["-s", signal], (1, &[started, &words]));
+    }
+}
+
+#[test]
+fn the_file_of_the_command_line_hears_of_the_signal() {
+    let [ours, theirs] = folders();
+    let words = ["signal process started", "failed (2: No such file or directory)"];
+    let arguments = ["-p", ".", "-c", "site.conf", "-e", "e.log", "-s", "stop"];
+    let heard = |dir: &Path, said: Said| {
+        let log = fs::read_to_string(dir.join("e.log")).unwrap();
+        let in_log = words.map(|words| log.lines().any(|line| line.ends_with(words)));
+        let on_terminal = words.map(|words| said.1.iter().any(|line| line.ends_with(words)));
+        assert_eq!((in_log, on_terminal), ([true, true], [false, true]), "{log} {said:?}");
+    };
+    heard(ours.path(), sheen(ours.path(), &arguments));
+    if let Some(said) = nginx(theirs.path(), &arguments) {
+        heard(theirs.path(), said);
     }
 }
 
@@ -176,6 +197,24 @@ fn a_missing_user_is_named() {
     let arguments = ["-t", "-c", "site.conf", "-g", "user root no-such-group;"];
     let (_, lines) = sheen(ours.path(), &arguments);
     assert_eq!(lines[0], "PROGRAM: [emerg] getgrnam(\"no-such-group\") failed");
+    // In nginx's language with the place.
+    let file = ours.path().join("nginx.conf");
+    let text = "events {}\nuser no-such-user;\nhttp { server { listen 127.0.0.1:18997; } }\n";
+    fs::write(&file, text).unwrap();
+    let file = file.display();
+    let arguments = ["-t", "-q", "-c", &file.to_string()];
+    let expected = [
+        format!("PROGRAM: [emerg] getpwnam(\"no-such-user\") failed in {file}:2"),
+        format!("PROGRAM: configuration file {file} test failed"),
+    ];
+    let neutral = |said: Said| {
+        said.1.iter().map(|it| it.replace("nginx.conf", "PROGRAM.conf")).collect::<Vec<_>>()
+    };
+    let expected = expected.map(|line| line.replace("nginx.conf", "PROGRAM.conf"));
+    assert_eq!(neutral(sheen(ours.path(), &arguments)), expected);
+    if let Some(said) = nginx(ours.path(), &arguments) {
+        assert_eq!(neutral(said), expected);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ const HTTP: &str = r#"
     log_format led '$request|$status|$proxy_host|$proxy_port|$upstream_addr|$upstream_status|'
                    '$upstream_response_length|$upstream_http_x_app|$request_completion|'
                    '$connection_requests|$content_length|$request_body|$args|$request_uri|'
-                   '$http_x_a|$http_x_b';
+                   '$http_x_a|$http_x_b|$found';
     log_format counted '$request|$request_length|$uri';
     access_log ROOT/led.log led;
     access_log ROOT/counted.log counted;
@@ -28,6 +28,8 @@ const HTTP: &str = r#"
         location /missing {
             proxy_pass http://APP; proxy_intercept_errors on; error_page 404 /answered?b=c;
         }
+        location ~ ^/found/(?<found>.*)$ { return 200 "found"; }
+        location /socket { proxy_pass http://unix:/nowhere/app; }
         location /left { proxy_pass http://APP; }
     }
 "#;
@@ -47,6 +49,9 @@ const REQUESTS: &[(&str, &str, bool)] = &[
     ("POST /shown HTTP/1.1", "Host: a\r\nContent-Length: 3\r\n\r\nabc", false),
     ("GET /missing HTTP/1.1", "Host: a\r\n\r\n", false),
     ("POST /missing HTTP/1.1", "Host: a\r\nContent-Length: 3\r\n\r\nabc", false),
+    ("GET /found/x HTTP/1.1", "Host: a\r\n\r\n", false),
+    ("GET /found/ HTTP/1.1", "Host: a\r\n\r\n", false),
+    ("GET /socket HTTP/1.1", "Host: a\r\n\r\n", false),
     ("GET /left HTTP/1.1", "Host: a\r\n\r\n", false),
     ("POST /left HTTP/1.1", "Host: a\r\nContent-Length: 3\r\n\r\nabc", false),
     (

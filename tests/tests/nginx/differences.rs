@@ -360,6 +360,29 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             }
         },
     },
+    Difference {
+        why: "an answer to HEAD has no body, so where proxy_method made HEAD of another method a \
+              client gets an empty one, not less than was announced",
+        shows_in: "proxy_pass",
+        even: |request, theirs, ours| {
+            let is_made = request.target().ends_with("?m=HEAD") && !request.has("HEAD /");
+            if is_made && ours.answers.iter().all(|answer| answer.body.is_empty()) {
+                both(theirs, ours, |answer| answer.remove("content-length"));
+                let cut = |answer: &&mut Message| answer.body == "(cut) ";
+                theirs.answers.iter_mut().filter(cut).for_each(|answer| answer.body.clear());
+            }
+        },
+    },
+    Difference {
+        why: "the default of proxy_redirect is about a location's own proxy_pass: in nginx, about \
+              that of the location around it",
+        shows_in: "answers",
+        even: |request, theirs, ours| {
+            if request.target().starts_with("/outer/in/") {
+                *theirs = ours.clone();
+            }
+        },
+    },
     // What we say ourselves.
     Difference {
         why: "a redirect is no error: the page that error_page has for it is not shown",

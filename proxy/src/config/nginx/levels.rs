@@ -59,13 +59,15 @@ impl<'t> Sizes<'t> {
     }
 
     fn head(&self) -> Option<(Place, String)> {
-        let large = self.large_head?;
-        let pool = self.connection_pool.and_then(|line| values::size(line.arg(0)));
-        let is_small = values::size(large.arg(1))? < pool.unwrap_or(CONNECTION_POOL_BYTES);
+        let place = self.large_head.or(self.connection_pool)?;
+        let bytes = |line: Option<&Directive>, at| line.and_then(|it| values::size(it.arg(at)));
+        let large = bytes(self.large_head, 1).unwrap_or(LARGE_HEAD_BYTES);
+        let pool = bytes(self.connection_pool, 0).unwrap_or(CONNECTION_POOL_BYTES);
+        let is_small = large < pool;
         is_small.then(|| {
             let what = "the \"large_client_header_buffers\" size must be equal to or greater than \
                         \"connection_pool_size\"";
-            (large.place.clone(), what.to_owned())
+            (place.place.clone(), what.to_owned())
         })
     }
 
@@ -111,3 +113,4 @@ impl<'t> Sizes<'t> {
 const PAGE_BYTES: u64 = 4 << 10;
 const PROXY_BUFFERS: u64 = 8;
 const CONNECTION_POOL_BYTES: u64 = 512;
+const LARGE_HEAD_BYTES: u64 = 8 << 10;

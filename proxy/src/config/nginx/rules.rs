@@ -28,6 +28,7 @@ pub(super) fn arguments(
         "alias" if matches!(around, Some(Match::Named(_))) => {
             Err("the \"alias\" directive cannot be used inside the named location".to_owned())
         }
+        "connection_pool_size" | "request_pool_size" => pool(directive),
         "error_log" => error_log(directive),
         "error_page" => error_page(directive),
         "if" => Asked::parse(&directive.slices()).map(drop),
@@ -122,6 +123,18 @@ pub(super) fn invalid_value(directive: &Directive) -> String {
 fn one_of(directive: &Directive, number: usize, words: &[&str]) -> Result<(), String> {
     let given = directive.text(number);
     if words.contains(&&*given) { Ok(()) } else { Err(format!("invalid parameter \"{given}\"")) }
+}
+
+fn pool(directive: &Directive) -> Result<(), String> {
+    match values::size(directive.arg(0)) {
+        Some(bytes) if bytes < POOL_BYTES_MIN => {
+            Err(format!("the pool size must be no less than {POOL_BYTES_MIN}"))
+        }
+        Some(bytes) if bytes % POOL_ALIGNMENT != 0 => {
+            Err(format!("the pool size must be a multiple of {POOL_ALIGNMENT}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn variable(directive: &Directive, number: usize) -> Result<(), String> {
@@ -452,6 +465,10 @@ const LOG_LEVELS: &[&str] = &[
 
 /// nginx's, where a compressed log names no buffer.
 const GZIP_BUFFER_BYTES: u64 = 64 << 10;
+
+/// What nginx's own data in a pool takes on a machine of 64 bits.
+const POOL_BYTES_MIN: u64 = 112;
+const POOL_ALIGNMENT: u64 = 16;
 
 /// Eight pages.
 const SESSION_CACHE_BYTES_MIN: u64 = 8 * 4096;

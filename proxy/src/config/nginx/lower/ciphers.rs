@@ -17,6 +17,8 @@ pub(super) fn suites(list: &str) -> Chosen<CipherSuite> {
     let mut active: Vec<&Suite> = Vec::new();
     let mut killed: Vec<CipherSuite> = Vec::new();
     let mut missing = Vec::new();
+    // A command may follow a word at once: `DEFAULT@SECLEVEL=1`.
+    let list = list.replace('@', ":@");
     for word in list.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
         if let Some(command) = word.strip_prefix('@') {
             if command == "STRENGTH" {
@@ -78,7 +80,7 @@ struct Suite {
 impl Suite {
     fn is(&self, word: &str) -> bool {
         const COMMON: &[&str] =
-            &["ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "kECDHE", "kEECDH"];
+            &["ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "ECDH", "kECDHE", "kEECDH"];
         self.name == word
             || COMMON.contains(&word)
             || self.tags.contains(&word)
@@ -158,6 +160,8 @@ mod tests {
             [ALL[2], ALL[3], ALL[0], ALL[1], ALL[4], ALL[5]]
         );
         assert_eq!(offered("AES128:CHACHA20:@STRENGTH"), [ALL[2], ALL[3], ALL[4], ALL[5]]);
+        assert_eq!(offered("ECDH+AESGCM:DH+AESGCM:ECDH+AES256:!aNULL"), offered("AESGCM"));
+        assert_eq!(offered("DEFAULT@SECLEVEL=1"), ALL);
         assert_eq!(offered("!AESGCM:ALL"), ALL[2..4], "what is killed never comes back");
         assert_eq!(offered("-AESGCM:ALL"), ALL, "what is taken out may come back");
         assert_eq!(offered("TLS_AES_128_GCM_SHA256:AES128-SHA:RSA"), [""; 0]);

@@ -4,6 +4,7 @@ use super::super::tree::{Directive, Tree, find};
 use super::super::values;
 use super::{Lower, text};
 use crate::config::{PID_FILE, Process, User};
+use crate::life::privileges;
 use crate::limits::WORKERS_MAX;
 
 impl<'t> Lower<'t> {
@@ -14,9 +15,14 @@ impl<'t> Lower<'t> {
             Some(file) => Some(self.options.prefix.join(&*file)),
             None => daemon.then(|| PID_FILE.into()),
         };
-        let user = find(&tree.main, "user").map(|line| User {
-            name: line.text(0).into_owned(),
-            group: (line.args().len() > 1).then(|| line.text(1).into_owned()),
+        let user = find(&tree.main, "user").map(|line| {
+            let group = (line.args().len() > 1).then(|| line.text(1).into_owned());
+            let user = User { name: line.text(0).into_owned(), group };
+            // Nobody else is asked for it.
+            if privileges::is_root() {
+                self.check(line, privileges::look_up(&user));
+            }
+            user
         });
         let files = text(&tree.main, "worker_rlimit_nofile");
         let files = files.and_then(|number| values::number(number.as_bytes()));

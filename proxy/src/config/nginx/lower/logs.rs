@@ -1,10 +1,10 @@
 //! `access_log`, `log_format` and `error_log`.
 
 use super::super::syslog::syslog;
-use super::super::tree::{Directive, Tree, all};
-use super::Lower;
+use super::super::tree::{Directive, Tree, all, find};
 use super::scope::Scope;
 use super::timeouts::everywhere;
+use super::{Lower, said};
 use crate::config::{AccessFormat, ErrorLog, Level, LogConfig, LogTarget, Syslog};
 use crate::route::http::AccessLog;
 use crate::route::log_format::LogFormat;
@@ -78,19 +78,36 @@ impl<'t> Lower<'t> {
     /// All that is logged to; the locations have been read.
     pub(super) fn log_config(&mut self, tree: &'t Tree, http: &'t [Directive]) -> LogConfig {
         let (error, level) = self.error_log(tree, http);
-        let mut files = std::mem::take(&mut self.log_files).into_iter();
-        LogConfig {
-            access: files.next(),
-            others: files.collect(),
-            format: AccessFormat::Combined,
-            error,
-            level,
+        self.note_terminals(tree, &error);
+        let access = std::mem::take(&mut self.log_files).into();
+        LogConfig { access, format: AccessFormat::Combined, error, level }
+    }
+
+    /// A daemon has no terminal, where logs go that no file is named for.
+    fn note_terminals(&mut self, tree: &'t Tree, error: &LogTarget) {
+        let is_terminal = |to: &LogTarget| matches!(to, LogTarget::Stdout | LogTarget::Stderr);
+        let mut lost = Vec::new();
+        if is_terminal(error) {
+            lost.push("error_log");
+        }
+        if self.log_files.iter().any(is_terminal) {
+            lost.push("access_log");
+        }
+        let is_daemon = find(&tree.main, "daemon").is_none_or(Directive::is_on);
+        if is_daemon && !lost.is_empty() {
+            let lost = lost.join(" and ");
+            let what =
+                format!("a daemon has no terminal: lines go nowhere without a file in {lost}");
+            self.notes.push(said(None, what, None));
         }
     }
 
     /// Where a server's errors go, if not where those of the process go.
     pub(super) fn error_logs(&mut self, server: &Scope<'t>) -> Option<Box<[ErrorLog]>> {
-        let lines = server.lines(&["error_log"]);
+        let mut lines = server.lines(&["error_log"]);
+        if lines.is_empty() && self.error_lines.len() > 1 {
+            lines = self.error_lines.clone();
+        }
         let log = |line: &&'t Directive| {
             let target = self.target(line)?;
             Some(ErrorLog { file: self.log_file(target), level: level(line) })
@@ -110,7 +127,7 @@ impl<'t> Lower<'t> {
         let mut lines: Vec<&Directive> = all(&tree.main, "error_log").collect();
         for line in lines.iter().skip(1) {
             let main = lines[0].text(0);
-            self.note(line, format!("errors of the process go to \"{main}\" alone"));
+            self.note(line, format!("news of the process goes to \"{main}\" alone"));
         }
         lines.extend(all(http, "error_log"));
         lines.extend(everywhere(http, "error_log"));

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use self::scope::Scope;
 use super::Options;
-use super::tree::{Directive, Tree, find};
+use super::tree::{Directive, Tree, all, find};
 use crate::config::native::Loaded;
 use crate::config::raw::Place;
 use crate::config::{Compiled, Config, Dialect, LogTarget, Problem, Site, Upstream};
@@ -42,6 +42,7 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
         registry: Registry::default(),
         formats: HashMap::new(),
         log_files: Vec::new(),
+        error_lines: all(&tree.main, "error_log").collect(),
         upstreams: HashMap::new(),
         types: Vec::new(),
         access: Vec::new(),
@@ -63,6 +64,8 @@ struct Lower<'t> {
     formats: HashMap<Vec<u8>, LogFormat>,
     /// In the order of their numbers.
     log_files: Vec<LogTarget>,
+    /// The `error_log`s of the top of the file.
+    error_lines: Vec<&'t Directive>,
     /// By name: the groups, and the hosts that `proxy_pass` names.
     upstreams: HashMap<Box<[u8]>, Arc<Upstream>>,
     /// What `types` blocks say, by the first of their level: many locations share them.
@@ -119,7 +122,8 @@ impl<'t> Lower<'t> {
         let hostname = rustix::system::uname().nodename().to_bytes().to_ascii_lowercase().into();
         let (hosts, offers) = (hosts.into(), tls.offers.into());
         let upstreams = upstreams.into_iter().collect();
-        let http = Http { variables, names, hosts, hostname, offers, upstreams };
+        let logs = log.access.clone();
+        let http = Http { variables, names, hosts, hostname, offers, upstreams, logs };
         Some(Config {
             workers: self.workers(tree),
             runtime: crate::config::Runtime::Auto,

@@ -25,7 +25,7 @@ fn load_text(text: &str) -> Result<Loaded, Vec<Problem>> {
 
 /// Of what stands in `http`; the file is right.
 fn lowered(http: &str) -> Loaded {
-    let loaded = load_text(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
+    let loaded = load_text(&format!("daemon off; events {{}}\nhttp {{\n{http}\n}}\n"));
     loaded.unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
@@ -138,7 +138,7 @@ fn bodies_are_bounded_by_location() {
 #[test]
 fn workers_and_what_they_may_have() {
     let text = "worker_processes 3; worker_rlimit_nofile 65535; daemon off; pid run/p;
-        worker_shutdown_timeout 9s; user www-data adm;
+        worker_shutdown_timeout 9s; user root root;
         events { worker_connections 768; } http { server {} }";
     let Config { workers, process, limits, .. } = load_text(text).unwrap().config;
     assert_eq!((workers, process.files), (3, Some(65_535)));
@@ -147,7 +147,7 @@ fn workers_and_what_they_may_have() {
     assert_eq!(limits.timeouts.drain, ms(9_000));
     assert!(!process.daemon && process.pid.unwrap().ends_with("run/p"));
     let user = process.user.unwrap();
-    assert_eq!((user.name.as_str(), user.group.as_deref()), ("www-data", Some("adm")));
+    assert_eq!((user.name.as_str(), user.group.as_deref()), ("root", Some("root")));
     let Config { workers, process, limits, .. } =
         load_text("events {} http { server {} }").unwrap().config;
     assert_eq!((workers, process.files, limits.connections_max), (1, None, None));
@@ -377,6 +377,40 @@ fn connections_are_enough_for_the_listening_sockets() {
 }
 
 #[test]
+fn several_error_logs_of_the_top_hear_of_requests() {
+    let levels = |top: &str, server: &str| {
+        let http = "access_log off; server { listen 127.0.0.1:1; return 204;";
+        let text = format!("{top} daemon off; events {{}} http {{ {http} {server} }} }}");
+        let loaded = load_text(&text).unwrap();
+        let logs = host(&loaded, 0).error_logs.clone();
+        (
+            logs.map(|logs| logs.iter().map(|log| log.level.word()).collect::<Vec<_>>()),
+            notes(&loaded),
+        )
+    };
+    let two = "error_log a.log warn; error_log b.log crit;";
+    let note = "news of the process goes to \"a.log\" alone\n".to_owned();
+    assert_eq!(levels("error_log a.log;", ""), (None, String::new()));
+    assert_eq!(levels(two, ""), (Some(vec!["warn", "crit"]), note.clone()));
+    assert_eq!(levels(two, "error_log c.log;"), (Some(vec!["error"]), note));
+}
+
+#[test]
+fn a_daemon_needs_files_for_its_logs() {
+    let said = |top: &str, http: &str| {
+        let server = "server { listen 127.0.0.1:1; return 204; }";
+        notes(&load_text(&format!("{top} events {{}} http {{ {http} {server} }}")).unwrap())
+    };
+    let words =
+        |what| format!("a daemon has no terminal: lines go nowhere without a file in {what}\n");
+    assert_eq!(said("", ""), words("error_log and access_log"));
+    assert_eq!(said("error_log e.log;", "access_log /dev/stdout;"), words("access_log"));
+    assert_eq!(said("error_log stderr;", "access_log off;"), words("error_log"));
+    assert_eq!(said("error_log e.log;", "access_log a.log;"), "");
+    assert_eq!(said("daemon off;", ""), "");
+}
+
+#[test]
 fn cookie_flags_that_are_none_are_noted() {
     let flags = "proxy_cookie_flags a never secure; proxy_cookie_flags b $arg_flag;";
     let loaded =
@@ -454,7 +488,7 @@ fn logs_go_where_they_are_sent() {
     let LogTarget::File(path) = &log.error else { panic!("{log:?}") };
     assert!(path.ends_with("e.log"));
     // b.log, and e.log once more for the errors of the server.
-    assert_eq!(log.others.len(), 2);
+    assert_eq!(log.access.len(), 3);
     let logs = [SERVER, 1, 2].map(|number| location(&loaded, number).logs.len());
     assert_eq!(logs, [1, 0, 1]);
     assert!(location(&loaded, 2).logs[0].condition.is_some());

@@ -49,11 +49,6 @@ impl<'t> Lower<'t> {
         order.sort_by_key(|number| !is_default(*number));
         for number in order {
             let server = &servers.all[number];
-            if let Some(line) = server.scope.line("http2")
-                && line.is_on()
-            {
-                self.note_http2(line);
-            }
             if self.wants_kernel(server) {
                 tls.ktls = Ktls::Auto;
             }
