@@ -53,10 +53,7 @@ impl Source {
 pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
     match open(source)? {
         (Dialect::Native, bytes) => native::load(bytes, source),
-        (Dialect::Nginx, bytes) => {
-            let options = options(source);
-            nginx::lower::lower(&nginx::read(&source.file, bytes, &options)?, &options)
-        }
+        (Dialect::Nginx, bytes) => nginx::load(&source.file, bytes, &options(source)),
     }
 }
 

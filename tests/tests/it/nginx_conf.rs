@@ -145,6 +145,7 @@ fn a_body_beyond_the_limit_of_its_location_is_refused() {
             .send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n{body}"));
         assert_eq!(client.answer("POST").status(), expected, "{target}");
     }
+    running.sheen.expect_log("client intended to send too large body: 11 bytes, client: 127.0.0.1");
 }
 
 #[test]

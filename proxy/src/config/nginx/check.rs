@@ -102,22 +102,30 @@ impl<'a> Check<'a> {
             Ok(text) => self.walk_file(path, &text, &mut main),
             Err(what) => self.refuse(&nowhere, what, Some("name a file with -c FILE".to_owned())),
         }
-        if self.problems.is_empty() && !main.directives.iter().any(|d| d.is("events")) {
+        if self.is_readable() && !main.directives.iter().any(|d| d.is("events")) {
             let what = "no \"events\" section in configuration".to_owned();
             self.refuse(&nowhere, what, Some("write: events {}".to_owned()));
         }
         // As nginx, which puts the levels together once it has read them all.
-        if self.problems.is_empty() {
+        if self.is_readable() {
             for (place, what) in levels::wrong(&main.directives) {
                 self.refuse(&place, what, None);
             }
         }
         self.problems.truncate(CONFIG_PROBLEMS_MAX);
-        if !self.problems.is_empty() {
+        if !self.is_readable() {
             return Err(self.problems);
         }
         self.note_idle(path);
-        Ok(Tree { main: main.directives, files: self.files.read, notes: self.notes })
+        let (files, notes, refused) = (self.files.read, self.notes, self.problems);
+        Ok(Tree { main: main.directives, files, notes, refused })
+    }
+
+    /// True exactly when all has been walked and nothing is wrong but that some directives are refused
+    /// by name.
+    fn is_readable(&self) -> bool {
+        let count = self.problems.len();
+        count <= self.refused.len() && count < CONFIG_PROBLEMS_MAX
     }
 
     fn walk_file(&mut self, path: &Path, text: &[u8], block: &mut Block<'_>) {

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Problem;
+use super::native::Loaded;
 use check::Check;
 
 pub mod address;
@@ -46,7 +47,15 @@ pub struct Options {
 /// Reads the text of a file and all it includes. Everything that is wrong is reported at once, in
 /// the order in which nginx would come upon it.
 pub fn read(path: &Path, text: Vec<u8>, options: &Options) -> Result<Tree, Vec<Problem>> {
-    Check::new(options).run(path, text)
+    let tree = Check::new(options).run(path, text)?;
+    if tree.refused.is_empty() { Ok(tree) } else { Err(tree.refused) }
+}
+
+/// Reads, and makes what runs of it. Where directives are refused by name, what is wrong with the
+/// rest is reported with them.
+pub fn load(path: &Path, text: Vec<u8>, options: &Options) -> Result<Loaded, Vec<Problem>> {
+    let tree = Check::new(options).run(path, text)?;
+    lower::lower(&tree, options)
 }
 
 /// For the fuzzer: any text is read, printed, read again and checked, and no file is opened.

@@ -19,6 +19,9 @@ pub struct Tree {
     pub files: Vec<Source>,
     /// What is legal and worth a word.
     pub notes: Vec<Problem>,
+    /// Directives that are refused by name, and left out: nothing runs with one of them, but the rest
+    /// can be looked at as well.
+    pub refused: Vec<Problem>,
 }
 
 /// A file as it was read.

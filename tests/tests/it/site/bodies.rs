@@ -69,6 +69,7 @@ fn a_body_too_large_is_refused_with_the_page_for_it_and_the_connection_ends() {
     let (ours, theirs) = (outline(&pair.ours(&raw)), outline(&pair.theirs(&raw)));
     assert_eq!(ours, theirs);
     assert_eq!(ours, ["413 <p>sorry, the app is gone"]);
+    pair.sheen.sheen.expect_log("client intended to send too large body: 5 bytes");
 }
 
 #[test]

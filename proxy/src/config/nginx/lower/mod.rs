@@ -47,7 +47,7 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
         types: Vec::new(),
         access: Vec::new(),
         places: Vec::new(),
-        problems: Vec::new(),
+        problems: tree.refused.clone(),
         notes: tree.notes.clone(),
     };
     let config = lower.all(tree);
@@ -104,6 +104,8 @@ impl<'t> Lower<'t> {
         let registry = std::mem::take(&mut self.registry);
         let variables = match registry.finish() {
             Ok(variables) => variables,
+            // What is refused may be what would define them: geo, say.
+            Err(_) if !tree.refused.is_empty() => return None,
             Err(unknown) => {
                 for unknown in unknown {
                     let place = self.places.get(unknown.place).cloned();
@@ -148,7 +150,11 @@ impl<'t> Lower<'t> {
     }
 
     fn problem_at(&mut self, place: Option<&Place>, what: String, hint: Option<String>) {
-        self.problems.push(said(place, what, hint));
+        let problem = said(place, what, hint);
+        // A line that several places inherit is spoken of once.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn note(&mut self, directive: &Directive, what: impl Into<String>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustls::{CipherSuite, NamedGroup};
 use tempfile::TempDir;
 
-use super::super::read;
+use super::super::load;
 use super::*;
 use crate::config::{Keepalive, ListenAddress, Protocols, Resolving, Tickets};
 use crate::limits::Limits;
@@ -20,7 +20,7 @@ fn load_text(text: &str) -> Result<Loaded, Vec<Problem>> {
     let prefix = folder.path().to_owned();
     let conf_prefix = prefix.clone();
     let options = Options { prefix, conf_prefix, globals: Vec::new(), error_log: None };
-    lower(&read(&path, text.into(), &options)?, &options)
+    load(&path, text.into(), &options)
 }
 
 /// Of what stands in `http`; the file is right.
@@ -435,6 +435,29 @@ fn names_are_looked_up_where_a_resolver_is_named() {
     };
     assert_eq!(how(a), Some((60, 30, true, false)));
     assert_eq!(how(b), Some((10, 5, true, true)));
+}
+
+#[test]
+fn what_is_wrong_beside_what_is_refused_is_reported_with_it_and_once() {
+    let said = refused(
+        "geo $office { default 0; }
+         upstream many { ip_hash; server 127.0.0.1:1; server 127.0.0.1:2; }
+         access_log /var/log/x.log nowhere;
+         server {
+             limit_req zone=one;
+             location /a { proxy_pass https://127.0.0.1:1; }
+             location /b { if ($office) { return 403; } return 200 $office; }
+         }",
+    );
+    let expected = [
+        "1 \"geo\" directive is not supported",
+        "2 \"ip_hash\" directive is not supported",
+        "5 \"limit_req\" directive is not supported",
+        "2 choosing between several servers of an \"upstream\" is not supported yet",
+        "3 unknown log format \"nowhere\"",
+        "6 TLS to the app (https:// in \"proxy_pass\") is not supported yet",
+    ];
+    assert_eq!(said, expected);
 }
 
 #[test]

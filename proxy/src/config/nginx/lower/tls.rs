@@ -151,7 +151,8 @@ impl<'t> Lower<'t> {
             }
         }
         let words = words.join(", ");
-        self.note(first, format!("not offered: {words}; what is has forward secrecy and AEAD"));
+        let why = "every cipher that is offered has forward secrecy and AEAD";
+        self.note(first, format!("not offered: {words}; {why}"));
     }
 
     fn note_other_protocols(&mut self, servers: &Servers<'t>) {
@@ -172,7 +173,8 @@ impl<'t> Lower<'t> {
             if differs {
                 self.note(
                     line,
-                    "as in nginx, the protocols of an address are those of its default server",
+                    "\"ssl_protocols\" of this server has no say: as in nginx, the protocols of an \
+                     address are those of its default server",
                 );
             }
         }
