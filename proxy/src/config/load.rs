@@ -75,7 +75,9 @@ fn open(source: &Source) -> Result<(Dialect, Vec<u8>), Vec<Problem>> {
     let path = &*source.file;
     let refuse = |error: io::Error| {
         let hint = match error.kind() {
-            io::ErrorKind::NotFound => "name it with -c FILE, or begin without one: `sheen demo`",
+            io::ErrorKind::NotFound => {
+                "name it with -c FILE; to try sheen without one: `sheen demo`"
+            }
             io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
             _ => "name a file of text with -c FILE",
         };

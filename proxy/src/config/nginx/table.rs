@@ -9,14 +9,17 @@ use std::fmt::Write as _;
 mod access;
 mod app;
 mod core;
+mod files;
+mod filters;
 mod http;
 mod log;
-mod other;
 mod proxy;
 mod quic;
 mod rewrite;
 mod ssl;
+mod status;
 mod upstream;
+mod visitors;
 
 /// One directive, or one of its meanings where a name has two.
 #[derive(Debug)]
@@ -206,7 +209,10 @@ const ROOMS: &[&[Row]] = &[
     access::ROWS,
     quic::ROWS,
     app::ROWS,
-    other::ROWS,
+    filters::ROWS,
+    files::ROWS,
+    visitors::ROWS,
+    status::ROWS,
 ];
 
 /// All rows.
