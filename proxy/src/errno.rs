@@ -1,6 +1,12 @@
 //! Errors of the system in nginx's words: `2: No such file or directory`.
 
 use std::io;
+use std::path::Path;
+
+/// What is said of a file that can't be opened.
+pub fn cannot_open(path: &Path, error: &io::Error) -> String {
+    format!("open() \"{}\" failed ({})", path.display(), words(error))
+}
 
 pub fn words(error: &io::Error) -> String {
     match error.raw_os_error() {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, tz::TimeZone};
 
+pub use self::output::open;
 use self::output::{Files, Output};
 use crate::config::{
     AccessFormat, ErrorLog, Level, LogConfig, LogTarget, LogTargets, UpstreamAddress,

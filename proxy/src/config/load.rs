@@ -81,8 +81,7 @@ fn open(source: &Source) -> Result<(Dialect, Vec<u8>), Vec<Problem>> {
             io::ErrorKind::PermissionDenied => "run sheen as a user who may read it",
             _ => "name a file of text with -c FILE",
         };
-        let words = errno::words(&error);
-        let what = format!("open() \"{}\" failed ({words})", path.display());
+        let what = errno::cannot_open(path, &error);
         let (file, hint, dialect) = (String::new(), Some(hint.to_owned()), Dialect::Native);
         vec![Problem { file, line: None, what, hint, dialect }]
     };

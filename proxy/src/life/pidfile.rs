@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Gid, Pid, Uid};
 
-use crate::errno;
+use crate::errno::{self, cannot_open};
 
 /// A pid file of this process.
 #[derive(Debug)]
@@ -108,10 +108,6 @@ fn rename(from: &Path, to: &Path) -> Result<(), String> {
         let (from, to) = (from.display(), to.display());
         format!("rename() {from} to {to} failed ({})", errno::words(&error))
     })
-}
-
-fn cannot_open(path: &Path, error: &io::Error) -> String {
-    format!("open() \"{}\" failed ({})", path.display(), errno::words(error))
 }
 
 const PID_BYTES_MAX: u64 = 32;

@@ -1,6 +1,6 @@
 //! `-s SIGNAL`: a word to the process that the pid file names.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -49,16 +49,9 @@ pub struct Voice(Option<File>);
 
 impl Voice {
     pub fn new(file: Option<PathBuf>) -> Self {
-        let open = |path: PathBuf| {
-            let file = OpenOptions::new().append(true).create(true).open(&path);
-            let complain = |error| {
-                let (path, words) = (path.display(), errno::words(&error));
-                let what = "could not open error log file:";
-                announce(Level::Alert, format!("{what} open() \"{path}\" failed ({words})"));
-            };
-            file.map_err(complain).ok()
-        };
-        Self(file.and_then(open))
+        let complain =
+            |error| announce(Level::Alert, format!("could not open error log file: {error}"));
+        Self(file.and_then(|path| log::open(&path).map_err(complain).ok()))
     }
 
     pub fn say(&self, level: Level, words: &str) {

@@ -67,15 +67,16 @@ impl Files {
     }
 }
 
+/// A log file, to write behind what is there.
+///
+/// Errors: in nginx's words.
+pub fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map_err(|error| io::Error::other(errno::cannot_open(path, &error)))
+}
+
 impl Output {
     fn open(target: &LogTarget) -> io::Result<Self> {
-        let open = |path: &Path| {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            file.map_err(|error| {
-                let words = errno::words(&error);
-                io::Error::other(format!("open() \"{}\" failed ({words})", path.display()))
-            })
-        };
         Ok(match target {
             LogTarget::Stdout => Self::Stdout,
             LogTarget::Stderr => Self::Stderr,
