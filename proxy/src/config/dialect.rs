@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// A language that configurations are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// sheen.toml.
     Native,

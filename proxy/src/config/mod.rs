@@ -343,7 +343,7 @@ impl Level {
 }
 
 /// One thing that is wrong in a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// The file, or the option on the command line (`--hsts`); empty when `what` says it.
     pub file: String,

@@ -20,7 +20,7 @@ mod tests;
 mod timeouts;
 mod tls;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use self::scope::Scope;
@@ -52,9 +52,18 @@ pub fn lower(tree: &Tree, options: &Options) -> Result<Loaded, Vec<Problem>> {
     };
     let config = lower.all(tree);
     match config {
-        Some(config) if lower.problems.is_empty() => Ok(Loaded { config, warnings: lower.notes }),
-        _ => Err(lower.problems),
+        Some(config) if lower.problems.is_empty() => {
+            Ok(Loaded { config, warnings: once(lower.notes) })
+        }
+        _ => Err(once(lower.problems)),
     }
+}
+
+/// A line that several places inherit is spoken of once.
+fn once(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let mut said = HashSet::new();
+    problems.retain(|problem| said.insert(problem.clone()));
+    problems
 }
 
 /// A configuration on its way.
@@ -150,19 +159,11 @@ impl<'t> Lower<'t> {
     }
 
     fn problem_at(&mut self, place: Option<&Place>, what: String, hint: Option<String>) {
-        let problem = said(place, what, hint);
-        // A line that several places inherit is spoken of once.
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
+        self.problems.push(said(place, what, hint));
     }
 
     fn note(&mut self, directive: &Directive, what: impl Into<String>) {
-        let note = said(Some(&directive.place), what.into(), None);
-        // A line that several places inherit is spoken of once.
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
-        }
+        self.notes.push(said(Some(&directive.place), what.into(), None));
     }
 
     /// The value, or its error as a problem of this directive.

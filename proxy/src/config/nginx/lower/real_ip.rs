@@ -31,7 +31,7 @@ impl<'t> Lower<'t> {
         if word == "unix:" {
             real_ip.from_unix = true;
         } else if let Some(mut net) = network(&word) {
-            if net.addr() != net.network() && !self.is_noted(line) {
+            if net.addr() != net.network() {
                 self.note(line, format!("low address bits of {word} are meaningless"));
             }
             // ::ffff:192.0.2.1 is the address of v4 that it stands for.
@@ -48,13 +48,6 @@ impl<'t> Lower<'t> {
                 }
             }
         }
-    }
-
-    /// A line of `http` is read for every server.
-    fn is_noted(&self, line: &Directive) -> bool {
-        let place = &line.place;
-        let mut notes = self.notes.iter();
-        notes.any(|note| note.line == place.line && note.file == *place.file)
     }
 }
 
