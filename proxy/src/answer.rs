@@ -13,7 +13,6 @@ use crate::context::{Snapshot, Worker};
 use crate::fault::{Cause, Fault, Refusal, Side};
 use crate::h1::framing::{self, Length};
 use crate::h1::head::{AnswerHead, Search, Table, Version, parse_answer};
-use crate::h1::name::Name;
 use crate::h1::rewrite::{self, Outgoing, OutgoingBody};
 use crate::h1::websocket::{self, Upgrade};
 use crate::io::splice::Pipe;
@@ -309,10 +308,10 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
     ) -> Result<Sent, Fault> {
         let Terms { version, to_head, keep_alive, .. } = self.terms;
-        // `proxy_method` may make HEAD of another method, and another of HEAD.
-        let asks_head = self.ongoing.map_or(to_head, |ongoing| ongoing.borrow().asks_head);
-        let framed = framing::answer(head, asks_head).map_err(|refusal| self.refused(refusal))?;
         let ongoing = self.ongoing.map(RefCell::borrow);
+        // `proxy_method` may make HEAD of another method, and another of HEAD.
+        let asks_head = ongoing.as_ref().map_or(to_head, |it| it.asks_head);
+        let framed = framing::answer(head, asks_head).map_err(|refusal| self.refused(refusal))?;
         let status = ongoing.as_ref().map_or(head.status, |it| it.status_of(head.status));
         // A page may be shown with a status that has no body: what the app sends for one stays here.
         let is_dropped = (to_head || framing::is_bodyless(status)) && framed != Length::None;
@@ -335,11 +334,7 @@ impl Exchange<'_> {
         let keep_upstream = length != Length::UntilClose
             && !is_dropped
             && self.upgrade == Upgrade::None
-            && !head.fields.lists(Name::Connection, b"close")
-            && match head.version {
-                Version::Http11 => true,
-                Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
-            };
+            && head.fields.keep_alive(head.version);
         let outgoing =
             Outgoing { client: version, keep_alive: keep_client, hsts: self.hsts(), body };
         self.write_head(out, head, raw, &outgoing);

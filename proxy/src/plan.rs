@@ -172,7 +172,7 @@ pub fn plan(
     let terms = Terms {
         version: head.version,
         to_head: head.method == "HEAD",
-        keep_alive: wants_keep_alive(&head) && !context.draining,
+        keep_alive: head.fields.keep_alive(head.version) && !context.draining,
         has_body: length != Length::None,
         site: site_index,
     };
@@ -305,14 +305,4 @@ fn add_slash(target: &Target<'_>) -> Vec<u8> {
     let query = &target.path_and_query[path.len()..];
     // Begins with one slash, so that it can't be taken for another host.
     format!("Location: /{}/{query}\r\n", path.trim_start_matches('/')).into_bytes()
-}
-
-/// RFC 9112 section 9.3.
-pub fn wants_keep_alive(head: &RequestHead<'_, '_>) -> bool {
-    // "close" has the last word, RFC 9112 section 9.3.
-    !head.fields.lists(Name::Connection, b"close")
-        && match head.version {
-            Version::Http11 => true,
-            Version::Http10 => head.fields.lists(Name::Connection, b"keep-alive"),
-        }
 }

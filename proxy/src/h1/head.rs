@@ -71,6 +71,16 @@ impl<'t, 'b> Fields<'t, 'b> {
         Self { fields, names, present, repeated }
     }
 
+    /// Whether their sender, which speaks that version, lets the connection go on after this message:
+    /// `close` has the last word, RFC 9112 section 9.3.
+    pub fn keep_alive(&self, version: Version) -> bool {
+        !self.lists(Name::Connection, b"close")
+            && match version {
+                Version::Http11 => true,
+                Version::Http10 => self.lists(Name::Connection, b"keep-alive"),
+            }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Name, &Header<'b>)> {
         self.names.iter().copied().zip(self.fields)
     }

@@ -97,8 +97,8 @@ impl Fields {
 }
 
 impl Field {
-    /// As it is written.
-    pub fn name(&self) -> &[u8] {
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &[u8] {
         self.beginning.strip_suffix(b": ").unwrap_or_default()
     }
 

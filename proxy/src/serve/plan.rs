@@ -23,7 +23,7 @@ use crate::h1::target::Target;
 use crate::h1::websocket::Upgrade;
 use crate::limits::Limits;
 use crate::log;
-use crate::plan::{Destination, Forward, Terms, Upload, wants_keep_alive};
+use crate::plan::{Destination, Forward, Terms, Upload};
 use crate::record::Identity;
 use crate::relay::Body;
 use crate::route::evaluate::Context;
@@ -111,7 +111,7 @@ pub fn begin(
     let terms = Terms {
         version: head.version,
         to_head: head.method == "HEAD",
-        keep_alive: wants_keep_alive(&head) && !arrived.draining,
+        keep_alive: head.fields.keep_alive(head.version) && !arrived.draining,
         has_body: length != Length::None,
         site: 0,
     };
