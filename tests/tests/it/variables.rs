@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use sheen_tests::both::{Both, Side};
 use sheen_tests::client::{Client, Offer};
+use sheen_tests::nginx_conf::Running;
 use sheen_tests::sheen::NAME;
 use sheen_tests::upstream::{Upstream, ok};
 use sheen_tests::websocket;
@@ -486,4 +487,12 @@ fn what_never_has_a_value_is_named() {
     }
     let is_quiet = !said.contains("sent_http_z") && !said.contains("sent_trailer_x");
     assert!(tested.status.success() && is_quiet, "{said}");
+}
+
+#[test]
+fn the_version_is_ours() {
+    let http = "server { listen 127.0.0.1:HTTP_PORT; return 200 \"of $nginx_version\"; }";
+    let running = Running::start(http, &[NAME]);
+    let version = sheen::cli::version().trim().rsplit('/').next().unwrap_or_default().to_owned();
+    assert_eq!(running.get(NAME, "/").text(), format!("of {version}"));
 }
